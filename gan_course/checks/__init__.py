@@ -1,0 +1,23 @@
+"""Self-checks of the exercises: one module per lesson, and what they share.
+
+A check runs the student's answer on small inputs. When something is wrong it raises `NotYet` with a sentence that
+says *what* is wrong (the shape, the sign, the forgotten mean ...) and where to look, never only that it is wrong.
+"""
+
+
+class NotYet(AssertionError):
+    """The answer is not right yet; the text says what is wrong."""
+
+    def _render_traceback_(self):  # IPython calls this: a student needs the sentence, not our stack
+        return [f"Not yet: {self}"]
+
+
+def expect(condition, hint):
+    """Raise `NotYet(hint)` unless `condition` holds."""
+    if not condition:
+        raise NotYet(hint)
+
+
+def passed(what):
+    """Print the one line that a student wants to see."""
+    print(f"Right: {what}")

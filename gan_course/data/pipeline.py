@@ -1,0 +1,317 @@
+"""Faces as batches for training: decode, crop, resize and cache once; then shuffle, mirror, batch.
+
+The slow work (decoding a JPEG, resizing it) is done once per picture and kept as bytes. An epoch after
+that is only a gather from one array, so the training step never waits for its pictures.
+
+    dataset = faces("data/toon", resolution=64, batch_size=32)
+    model.fit(dataset, steps_per_epoch=dataset.steps_per_epoch)
+
+The batch at step k depends on `seed` and k alone. A training that was stopped at step k goes on with
+`start_step=k` and sees the very batches that it would have seen.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import struct
+import time
+import uuid
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tensorflow as tf
+from PIL import Image
+
+from gan_course import settings
+from gan_course.data.celeba import FaceFolder, open_faces
+from gan_course.errors import CourseError, CourseWarning
+from gan_course.progress import progress
+
+CACHE_VERSION = 1  # raise it when the same file would give other pixels
+KEEP_FILE_ABOVE = 2000  # pictures; fewer are decoded again in about a second
+CROPS = ("square", "progan")
+CACHES = ("auto", "memory", "disk")
+# What Pillow raises for a file that is no picture or is cut short.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+def crop_box(width, height, crop="square"):
+    """Return the square to cut out of a picture: (left, upper, right, lower) in pixels.
+
+    `square`: the shorter side, centred. For CelebA's 178x218 it is (0, 20, 178, 198). The DCGAN article
+    cuts (0, 15, 178, 193), because it takes the height for 208: five pixels too high.
+
+    `progan`: ProGAN's CelebA crop, 128 pixels around (89, 121) of 178x218, closer to the face. It scales
+    with the picture, so a copy at half size gives the same view (then the edges may be half pixels).
+    Raises `CourseError` for a picture that has not CelebA's shape, within 1%.
+    """
+    if crop == "square":
+        side = min(width, height)
+        left, upper = (width - side) // 2, (height - side) // 2
+        return left, upper, left + side, upper + side
+    if crop == "progan":
+        scale = width / 178
+        if abs(height / scale / 218 - 1) > 0.01:
+            raise CourseError(
+                "The crop 'progan' fits pictures of CelebA's shape 178x218, but one here is "
+                f"{width}x{height}; use crop='square'."
+            )
+        x, y, half = 89 * scale, 121 * height / 218, 64 * scale
+        return x - half, y - half, x + half, y + half
+    raise CourseError(f"There is no crop '{crop}'; use one of {', '.join(CROPS)}.")
+
+
+def _decode(data, resolution, crop):
+    """JPEG bytes -> uint8 (resolution, resolution, 3).
+
+    Lanczos is the article's filter (Pillow's old name for it was ANTIALIAS) and ProGAN's. When it shrinks
+    a picture, Pillow widens it to cover every source pixel, so fine stripes turn grey instead of into false
+    patterns; it keeps more detail than the box or triangle filter. JPEG's own quick shrinking
+    (`Image.draft`) is not used: a second filter before the first would change the result.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        box = crop_box(*image.size, crop)
+        return np.asarray(image.convert("RGB").resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box))
+
+
+def _decode_all(source, names, resolution, crop):
+    """Yield (name, picture) in the order of `names`; the picture is None where the file is broken."""
+
+    def one(name):
+        try:
+            data = source.read(name)
+        except CourseError:
+            return name, None
+        try:
+            return name, _decode(data, resolution, crop)
+        except BROKEN:
+            return name, None
+
+    bar = progress(total=len(names), desc="faces", unit="img")
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for start in range(0, len(names), 1024):  # in slices, so that results never pile up in memory
+            for result in pool.map(one, names[start : start + 1024]):
+                bar.update()
+                yield result
+
+
+def _cache_key(source, names, resolution, crop):
+    """Return a hash of all that decides the pixels; files count by path, size and time of change."""
+    path = str(Path(source.path).resolve())
+    digest = hashlib.sha256("\n".join([repr((CACHE_VERSION, path, resolution, crop)), *names]).encode())
+    place = source.store.place  # the folder of the images, or the zip
+    files = [place / name for name in names] if place.is_dir() else [place]
+    for file in files:
+        try:
+            stat = os.stat(file)
+        except OSError:
+            continue  # reading it will fail as well, and tell
+        digest.update(f"{file.name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:20]
+
+
+def _write_cache(folder, pictures, count, resolution):
+    """Write images.npy and names.json into `folder`; the folder appears whole or not at all.
+
+    Pictures are appended as they come, so a full disk is an ordinary error here. (Writing through a memory
+    map would kill the process instead.) NumPy's header leaves room for the final count.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob("*.partial"):  # of a process that was killed
+        if time.time() - left.stat().st_mtime > 86400:
+            shutil.rmtree(left, ignore_errors=True)
+    partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.mkdir()
+    try:
+        names, broken = [], []
+        header = {"descr": "|u1", "fortran_order": False}
+        shape = (resolution, resolution, 3)
+        with open(partial / "images.npy", "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *shape)})
+            for name, picture in pictures:
+                (broken if picture is None else names).append(str(name))
+                if picture is not None:
+                    file.write(picture.tobytes())
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(names), *shape)})
+            file.flush()
+            os.fsync(file.fileno())
+        (partial / "names.json").write_text(json.dumps({"names": names, "broken": broken}))
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or one that another process just wrote
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_cache(folder, resolution, mapped):
+    """Return (images, names, broken), or None when there is no sound cache in `folder`."""
+    try:
+        info = json.loads((folder / "names.json").read_text())
+        images = np.load(folder / "images.npy", mmap_mode="r" if mapped else None)
+    except (OSError, ValueError, EOFError):
+        return None
+    if images.shape != (len(info["names"]), resolution, resolution, 3):
+        return None
+    return images, info["names"], info["broken"]
+
+
+def _open(folder):
+    return folder if isinstance(folder, FaceFolder) else open_faces(folder)
+
+
+def load(folder, resolution, part="train", limit=None, cache="auto", crop="square"):
+    """Return (images, names): every face of `part`, cropped and resized; decoded once, then cached.
+
+    `images`: uint8 (n, resolution, resolution, 3), read-only. `names`: (n,) str, the file of each row.
+    `folder`: a CelebA folder or zip (or what `open_faces` returned). `part`: train, val, test or all.
+    `limit`: the first so many names. `crop`: see `crop_box`.
+
+    `cache`: `memory` keeps no file. `disk` keeps `images.npy` in a folder below `data/cache` (delete it
+    whenever you like) and maps it, so the pictures need no memory. `auto` keeps the file when there are
+    more than 2,000 pictures, since reading it back takes a twentieth of the time of decoding, and maps it
+    only when the pictures would fill more than a quarter of the free memory.
+
+    A broken picture is skipped, and one `CourseWarning` names the first ones and counts them. Raises
+    `CourseError` for a wrong path, part, resolution, limit, cache or crop, and when no picture is left.
+    """
+    if resolution != int(resolution) or resolution < 4:
+        raise CourseError(f"The resolution is {resolution}; give a whole number of pixels from 4 on.")
+    if limit is not None and limit < 1:
+        raise CourseError(f"The limit is {limit}; give the number of faces to load, or None for all.")
+    if cache not in CACHES:
+        raise CourseError(f"There is no cache '{cache}'; use one of {', '.join(CACHES)}.")
+    if crop not in CROPS:
+        raise CourseError(f"There is no crop '{crop}'; use one of {', '.join(CROPS)}.")
+    source = _open(folder)
+    wanted = source.split(part)[:limit]
+    if len(wanted) == 0:
+        raise CourseError(f"There is no face in the part '{part}' of '{source.path}'; try part='all'.")
+
+    size = len(wanted) * resolution**2 * 3
+    mapped = cache == "disk" or (cache == "auto" and size > psutil.virtual_memory().available / 4)
+    found = None
+    if mapped or (cache == "auto" and len(wanted) > KEEP_FILE_ABOVE):
+        key = _cache_key(source, wanted, resolution, crop)
+        kept = settings.data_folder() / "cache" / f"{Path(source.path).stem}-{part}-{crop}-{resolution}-{key}"
+        found = _read_cache(kept, resolution, mapped)
+        if found is None:
+            failure = None
+            try:
+                _write_cache(kept, _decode_all(source, wanted, resolution, crop), len(wanted), resolution)
+            except OSError as error:  # no room, no permission; or another process was first, which is fine
+                failure = error
+            found = _read_cache(kept, resolution, mapped)
+            if found is None and mapped:
+                raise CourseError(
+                    f"'{kept.parent}' cannot take {size / 1e9:.1f} GB of faces ({failure}); "
+                    "set GAN_COURSE_DATA to a folder with room for them, or give a limit."
+                ) from failure
+    if found is None:
+        images, names, broken = np.empty((len(wanted), resolution, resolution, 3), np.uint8), [], []
+        for name, picture in _decode_all(source, wanted, resolution, crop):
+            if picture is None:
+                broken.append(str(name))
+            else:
+                images[len(names)] = picture
+                names.append(str(name))
+        found = images[: len(names)], names, broken
+
+    images, names, broken = found
+    if broken:
+        some = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
+        if not names:
+            raise CourseError(
+                f"All {len(broken)} pictures in '{source.path}' are broken ({some}); copy them again."
+            )
+        text = f"{len(broken)} of {len(wanted)} pictures in '{source.path}' are broken and skipped: {some}."
+        warnings.warn(text, CourseWarning, stacklevel=2)
+    images.flags.writeable = False
+    return images, np.array(names)
+
+
+def faces(
+    folder,
+    resolution,
+    batch_size,
+    part="train",
+    attributes=None,
+    mirror=True,
+    seed=0,
+    start_step=0,
+    cache="auto",
+    limit=None,
+    crop="square",
+):
+    """Return an endless `tf.data.Dataset` of image batches for training.
+
+    A batch is float32 (batch_size, resolution, resolution, 3) in [-1, 1]. With `attributes`, a list of k of
+    CelebA's names, an element is (images, labels), and labels are float32 (batch_size, k), 0 or 1.
+    `mirror`: flip each picture left to right with probability 1/2 (labels stay: no attribute of CelebA
+    tells left from right). `folder`, `part`, `cache`, `limit`, `crop`: see `load`.
+
+    Each epoch shows every picture at most once, in an order of its own; the last pictures that fill no
+    batch are left out. The batch at step k is a pure function of `seed` and k; `start_step=k` starts there
+    at no cost. The dataset carries `image_count` and `steps_per_epoch`, the numbers that `fit` needs.
+    Under `tf.distribute`, `batch_size` is the sum over replicas, and pictures are not sharded by worker.
+
+    Raises `CourseError` like `load`, for an unknown attribute, and for fewer pictures than a batch.
+    """
+    if batch_size < 1 or start_step < 0:
+        raise CourseError(
+            f"batch_size is {batch_size} and start_step is {start_step}; give at least 1 and 0 for them."
+        )
+    source = _open(folder)
+    attributes = [attributes] if isinstance(attributes, str) else attributes
+    if attributes is not None:
+        source.labels(source.split(part)[:1], attributes)  # a wrong name is told before the long work
+    images, names = load(source, resolution, part, limit, cache, crop)
+    count = len(names)
+    if count < batch_size:
+        raise CourseError(
+            f"The part '{part}' of '{source.path}' gives {count} faces, fewer than one batch of "
+            f"{batch_size}; use a batch_size of {count} or less, or more faces."
+        )
+    steps_per_epoch = count // batch_size
+
+    with tf.device("CPU"):  # a GPU's memory is for the networks
+        labels = None if attributes is None else tf.constant(source.labels(names, attributes), tf.float32)
+        table = None if isinstance(images, np.memmap) else tf.constant(images)
+
+    def pick(indices):
+        if table is not None:
+            return tf.gather(table, indices)
+        return tf.numpy_function(lambda rows: images[rows], [indices], tf.uint8, stateful=False)
+
+    def epoch_indices(epoch):
+        # Not `index_shuffle`, which needs no array: it knows only 256 orders for a seed and an epoch number.
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), tf.stack([seed, epoch]))
+        order = order[: steps_per_epoch * batch_size]
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps_per_epoch, batch_size)))
+
+    def batch(step, indices):
+        x = tf.ensure_shape(pick(indices), (batch_size, resolution, resolution, 3))
+        if mirror:
+            flip = tf.random.stateless_uniform((batch_size,), tf.stack([seed, step])) < 0.5
+            both = tf.concat([x, tf.reverse(x, [2])], 0)  # ten times as fast as tf.where and x[:, :, ::-1]
+            x = tf.gather(both, tf.range(batch_size) + batch_size * tf.cast(flip, tf.int32))
+        x = tf.cast(x, tf.float32) / 127.5 - 1.0
+        return x if labels is None else (x, tf.gather(labels, indices))
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    epoch, done = divmod(start_step, steps_per_epoch)
+    indices = tf.data.Dataset.counter(start=epoch).flat_map(epoch_indices).skip(done)
+    steps = indices.enumerate(start=start_step)
+    dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    # Told that the data never ends, Keras says what is missing when `steps_per_epoch` is forgotten.
+    endless = tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
+    dataset = dataset.apply(endless).with_options(options)
+    dataset.image_count, dataset.steps_per_epoch = count, steps_per_epoch
+    return dataset

@@ -1,0 +1,708 @@
+"""Cartoon faces with true labels, written as a CelebA folder: what every lesson trains on by default.
+
+The drawing is DiceBear's style `avataaars` (a remix of Pablo Stanley's Avataaars, https://avataaars.com,
+free for personal and commercial use), with a few parts of our own (eyes, brows, mouths, lips, goatee,
+earrings, cheeks, bags under the eyes), rendered by resvg.
+
+How a face comes about: two hidden causes, Male and Young, are drawn first. They are never seen in the
+picture. They only change how likely each visible part is, as in CelebA: beards and short hair with Male,
+lipstick and earrings with not Male, grey hair, baldness and glasses with not Young. `FACTORS` holds
+every such probability, `ATTRIBUTE_RULES` says when each attribute is true, `best_guess()` computes how well
+anybody could guess the two causes from the picture, and `correlations()` measures a finished folder.
+
+A face depends on (seed, index) alone, not on the count, nor on the number of processes.
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import random
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache, reduce
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gan_course import settings
+from gan_course.errors import CourseError, CourseWarning
+from gan_course.progress import progress
+
+VERSION = 1  # of the drawing and of the probabilities: raise it when a face would change
+IMAGES = "img_align_celeba"
+SETTINGS = "toon.json"
+
+ATTRIBUTE_RULES = {
+    "5_o_Clock_Shadow": "Stubble: the shape of a short beard, in a colour between skin and hair.",
+    "Arched_Eyebrows": "The thin brows with a high arch (a hat or hair may cover their top).",
+    "Bags_Under_Eyes": "A dark arc is drawn under each eye.",
+    "Bald": "No hair on the head, and no hat.",
+    "Bangs": "A fringe hangs over the forehead, down to the brows or close above them.",
+    "Black_Hair": "Hair is seen on the head and it is black.",
+    "Blond_Hair": "Hair is seen on the head and it is blond.",
+    "Brown_Hair": "Hair is seen on the head and it is brown (red hair has no attribute, as in CelebA).",
+    "Bushy_Eyebrows": "The thick brows.",
+    "Eyeglasses": "Glasses with clear lenses.",
+    "Goatee": "Hair on the chin only.",
+    "Gray_Hair": "Hair is seen on the head and it is grey.",
+    "Male": "A hidden cause: not drawn, it changes how likely the other attributes are.",
+    "Mouth_Slightly_Open": "The inside of the mouth is seen, smiling or not.",
+    "Mustache": "Hair on the upper lip: a moustache, or a full beard (not stubble).",
+    "Narrow_Eyes": "The half-closed eyes.",
+    "No_Beard": "None of: full beard, goatee, moustache, stubble.",
+    "Pale_Skin": "The lightest of the five skin colours.",
+    "Rosy_Cheeks": "A pink spot on each cheek.",
+    "Sideburns": "A full beard, which reaches up to the ears (not stubble).",
+    "Smiling": "The corners of the mouth point up, mouth open or closed.",
+    "Straight_Hair": "Hair is seen, loose or short, and its outline is straight.",
+    "Wavy_Hair": "Hair is seen and its outline is wavy or curly.",
+    "Wearing_Earrings": "A gold ring hangs at each ear.",
+    "Wearing_Hat": "A woollen hat, which hides all hair of the head.",
+    "Wearing_Lipstick": "The lips are painted red.",
+    "Young": "A hidden cause: not drawn, it changes how likely the other attributes are.",
+}
+ATTRIBUTES = tuple(ATTRIBUTE_RULES)
+
+# --- the probabilities -------------------------------------------------------------------------------
+
+STRAIGHT = {
+    "shortFlat",
+    "shortRound",
+    "theCaesar",
+    "theCaesarAndSidePart",
+    "straight01",
+    "straight02",
+    "miaWallace",
+}
+WAVY = {"shortWaved", "shortCurly", "dreads01", "shaggy", "bigHair", "curly", "curvy", "fro"}
+BANGS = {"miaWallace", "curvy", "shaggy"}
+BEARDS = {"beardLight", "beardMedium"}
+
+
+def _male(face):
+    return {True: 0.45, False: 0.55}
+
+
+def _young(face):
+    return {True: 0.64, False: 0.36} if face["male"] else {True: 0.8, False: 0.2}
+
+
+def _skin(face):
+    return {"pale": 0.14, "light": 0.36, "tan": 0.24, "brown": 0.16, "dark": 0.10}
+
+
+def _top(face):
+    """The hair style, or `bald`, or `hat`. (A bun is neither straight nor wavy.)"""
+    if face["male"]:
+        styles = {
+            "shortFlat": 0.19,
+            "shortRound": 0.16,
+            "theCaesar": 0.12,
+            "theCaesarAndSidePart": 0.09,
+            "shortWaved": 0.16,
+            "shortCurly": 0.08,
+            "dreads01": 0.05,
+            "shaggy": 0.08,
+            "straight02": 0.02,
+            "curly": 0.03,
+            "fro": 0.02,
+        }
+        bald, hat = (0.02, 0.07) if face["young"] else (0.20, 0.07)
+    else:
+        styles = {
+            "straight01": 0.17,
+            "straight02": 0.14,
+            "miaWallace": 0.14,
+            "bigHair": 0.13,
+            "curvy": 0.10,
+            "curly": 0.13,
+            "fro": 0.04,
+            "bun": 0.08,
+            "shaggy": 0.03,
+            "shortRound": 0.02,
+            "shortWaved": 0.02,
+        }
+        bald, hat = 0.002, 0.04
+    return {"bald": bald, "hat": hat} | {style: p * (1 - bald - hat) for style, p in styles.items()}
+
+
+def _hair(face):
+    """The colour of the hair of head and beard."""
+    gray = 0.01 if face["young"] else 0.48
+    if face["skin"] in ("pale", "light"):
+        blond = 0.22 if face["male"] else 0.36
+        rest = {"black": 0.22, "brown": 0.68 - blond, "blond": blond, "red": 0.10}
+    elif face["skin"] == "tan":
+        rest = {"black": 0.46, "brown": 0.42, "blond": 0.08, "red": 0.04}
+    else:
+        rest = {"black": 0.82, "brown": 0.18}
+    return {"gray": gray} | {colour: p * (1 - gray) for colour, p in rest.items()}
+
+
+def _facial_hair(face):
+    if not face["male"]:
+        return {"none": 1.0}
+    if face["young"]:
+        return {
+            "none": 0.52,
+            "stubble": 0.18,
+            "beardLight": 0.12,
+            "beardMedium": 0.05,
+            "goatee": 0.07,
+            "moustacheMagnum": 0.06,
+        }
+    return {
+        "none": 0.46,
+        "stubble": 0.08,
+        "beardLight": 0.13,
+        "beardMedium": 0.10,
+        "goatee": 0.09,
+        "moustacheMagnum": 0.14,
+    }
+
+
+def _glasses(face):
+    p = {(True, True): 0.10, (True, False): 0.34, (False, True): 0.05, (False, False): 0.26}[
+        face["male"], face["young"]
+    ]
+    return {"none": 1 - p, "prescription02": p / 2, "round": p / 2}
+
+
+def _lipstick(face):
+    p = 0.004 if face["male"] else 0.75 if face["young"] else 0.6
+    return {True: p, False: 1 - p}
+
+
+def _earrings(face):
+    p = 0.02 if face["male"] else 0.33
+    return {True: p, False: 1 - p}
+
+
+def _cheeks(face):
+    p = 0.02 if face["male"] else 0.22
+    return {True: p, False: 1 - p}
+
+
+def _bags(face):
+    p = (0.20 if face["male"] else 0.08) if face["young"] else (0.50 if face["male"] else 0.28)
+    return {True: p, False: 1 - p}
+
+
+def _brows(face):
+    if face["male"]:
+        return {"plain": 0.60, "arched": 0.07, "bushy": 0.33}
+    return {"plain": 0.50, "arched": 0.42, "bushy": 0.08}
+
+
+def _mouth(face):
+    if face["male"]:
+        return {"smile": 0.26, "smileClosed": 0.18, "serious": 0.28, "open": 0.16, "sad": 0.12}
+    return {"smile": 0.36, "smileClosed": 0.22, "serious": 0.20, "open": 0.15, "sad": 0.07}
+
+
+def _eyes(face):
+    return {"open": 0.84, "narrow": 0.16}
+
+
+# Each factor is drawn given those before it: name -> function(face so far) -> {choice: probability}.
+FACTORS = {
+    "male": _male, "young": _young, "skin": _skin, "top": _top, "hair": _hair, "facial_hair": _facial_hair,
+    "glasses": _glasses, "lipstick": _lipstick, "earrings": _earrings, "cheeks": _cheeks, "bags": _bags,
+    "brows": _brows, "mouth": _mouth, "eyes": _eyes,
+}  # fmt: skip
+
+
+def _rng(seed, index, what):
+    # Of all generators' methods, Python promises only for random() that later versions give the same numbers.
+    return random.Random(f"gan-course toon {seed} {index} {what}")
+
+
+def _pick(rng, chances):
+    """Return one key of {key: probability}."""
+    left = rng.random()
+    for key, p in chances.items():
+        left -= p
+        if left < 0:
+            return key
+    return key  # rounding
+
+
+def draw(seed, index):
+    """Return the factors of face `index` (1, 2, ...) as a dict: name of the factor -> its value."""
+    rng = _rng(seed, index, "factors")
+    face = {}
+    for name, table in FACTORS.items():
+        face[name] = _pick(rng, table(face))
+    return face
+
+
+def labels(face):
+    """Return the attributes of a face from `draw` as {CelebA's name: bool}, in CelebA's order."""
+    top, beard, hair = face["top"], face["facial_hair"], face["top"] not in ("bald", "hat")
+    true = {
+        "5_o_Clock_Shadow": beard == "stubble",
+        "Arched_Eyebrows": face["brows"] == "arched",
+        "Bags_Under_Eyes": face["bags"],
+        "Bald": top == "bald",
+        "Bangs": top in BANGS,
+        "Black_Hair": hair and face["hair"] == "black",
+        "Blond_Hair": hair and face["hair"] == "blond",
+        "Brown_Hair": hair and face["hair"] == "brown",
+        "Bushy_Eyebrows": face["brows"] == "bushy",
+        "Eyeglasses": face["glasses"] != "none",
+        "Goatee": beard == "goatee",
+        "Gray_Hair": hair and face["hair"] == "gray",
+        "Male": face["male"],
+        "Mouth_Slightly_Open": face["mouth"] in ("smile", "open"),
+        "Mustache": beard == "moustacheMagnum" or beard in BEARDS,
+        "Narrow_Eyes": face["eyes"] == "narrow",
+        "No_Beard": beard == "none",
+        "Pale_Skin": face["skin"] == "pale",
+        "Rosy_Cheeks": face["cheeks"],
+        "Sideburns": beard in BEARDS,
+        "Smiling": face["mouth"] in ("smile", "smileClosed"),
+        "Straight_Hair": top in STRAIGHT,
+        "Wavy_Hair": top in WAVY,
+        "Wearing_Earrings": face["earrings"],
+        "Wearing_Hat": top == "hat",
+        "Wearing_Lipstick": face["lipstick"],
+        "Young": face["young"],
+    }
+    return {name: true[name] for name in ATTRIBUTES}
+
+
+# --- the drawing -------------------------------------------------------------------------------------
+
+SKINS = {"pale": "#f8e1d3", "light": "#f2c6a0", "tan": "#d79f70", "brown": "#a06a45", "dark": "#6b452f"}
+HAIRS = {"black": "#211c1c", "brown": "#6b4026", "blond": "#e3bd6c", "gray": "#bcbcc0", "red": "#a9502a"}
+BACKGROUNDS = ("#d8d2c8", "#ccd6dc", "#d9d3de", "#d2dccd", "#e4dbc9", "#c6d2e0", "#c4c8cc")
+CLOTHES = ("#3c4f5c", "#5b7fa6", "#8a9a8c", "#a65e5e", "#e8e6e1", "#2f3338", "#b59a6d", "#7a6a93")
+HATS = ("#3c4f5c", "#8c3f3f", "#4f6b57", "#4b5d8a", "#6b5b4b")
+FRAMES = ("#23282c", "#4a2f22", "#3a4656")
+LIPS = ("#b3283e", "#c23a4c", "#a12c55")
+IRISES = {"dark": ("#3d2616", "#4a2f1b"), "light": ("#3d2616", "#5a7f9c", "#5f7d52")}
+SHADE = {"fill": "black", "fill_opacity": ".7"}
+
+
+def _shape(name, **attributes):
+    """An SVG element in DiceBear's form, which wants text for every value (or a named colour)."""
+    attributes = {k.replace("_", "-"): v if isinstance(v, dict) else str(v) for k, v in attributes.items()}
+    return {"type": "element", "name": name, "attributes": attributes}
+
+
+def _path(d, **attributes):
+    return _shape("path", d=d, **attributes)
+
+
+def _ellipse(cx, cy, rx, ry, **attributes):
+    return _shape("ellipse", cx=cx, cy=cy, rx=rx, ry=ry, **attributes)
+
+
+def _line(d, width, opacity=0.7):
+    stroke = {"stroke": "black", "stroke_opacity": opacity, "stroke_width": width, "stroke_linecap": "round"}
+    return _path(d, fill="none", **stroke)
+
+
+def _colour(name):
+    return {"type": "color", "name": name}
+
+
+def _own_eyes():
+    """Eyes with white and iris: the style's own dots vanish at 64x64, above all on dark skin."""
+    parts = {"open": [], "narrow": []}
+    for x in (16, 68):
+        parts["open"] += [
+            _ellipse(x, 14, 13.5, 10.5, fill="white"),
+            _ellipse(x, 14, 7.5, 7.5, fill=_colour("iris")),
+            _ellipse(x, 14, 3.5, 3.5, fill="#15100d"),
+            _line(f"M{x - 14} 13 Q{x - 9} 3.5 {x} 3.5 T{x + 14} 13", 3.5),
+        ]
+        parts["narrow"] += [
+            _path(f"M{x - 14} 14 Q{x} 9 {x + 14} 14 Q{x} 23 {x - 14} 14", fill="white"),
+            _path(
+                f"M{x - 6.5} 12.2 Q{x} 11 {x + 6.5} 12.2 Q{x + 6} 18.3 {x} 18.3 T{x - 6.5} 12.2",
+                fill=_colour("iris"),
+            ),
+            _line(f"M{x - 14.5} 14 Q{x} 8.5 {x + 14.5} 14", 4.5),
+        ]
+    return parts
+
+
+def _own_mouths(smile):
+    """Five mouths, each also with painted lips (`...Lips`)."""
+    teeth = _path("M36 10 Q46 6 56 10 Q56 13.5 53 13.5 H39 Q36 13.5 36 10", fill="white")
+    plain = {
+        "smile": smile,
+        "smileClosed": [_line("M27 11 Q46 27 65 11", 4.5)],
+        "serious": [_line("M33 15 H59", 5)],
+        "open": [_ellipse(46, 15, 13, 9.5, **SHADE), teeth],
+        "sad": [_line("M30 21 Q46 9 62 21", 4.5)],
+    }
+    red = _colour("lips")
+    outline = {"fill": red, "stroke": red, "stroke_width": "6", "stroke_linejoin": "round"}
+    lips = {
+        "smile": _path("M27 9A19 19 0 0 0 65 9Q65 7 63 7H29Q27 7 27 9", **outline),
+        "smileClosed": _path("M24 9 Q38 6 46 11 Q54 6 68 9 Q60 28 46 28 T24 9", fill=red),
+        "serious": _path("M28 15 Q39 6 46 10 Q53 6 64 15 Q55 25 46 25 T28 15", fill=red),
+        "open": _ellipse(46, 15, 13, 9.5, **outline),
+        "sad": _path("M26 23 Q38 6 46 10 Q54 6 66 23 Q54 23 46 26 T26 23", fill=red),
+    }
+    inner = {
+        "smileClosed": [_line("M30 12 Q46 22 62 12", 3)],
+        "serious": [_line("M33 15.5 H59", 3)],
+        "sad": [_line("M32 20.5 Q46 12 60 20.5", 3)],
+    }
+    painted = {f"{name}Lips": [lips[name], *inner.get(name, parts)] for name, parts in plain.items()}
+    return plain | painted
+
+
+@lru_cache(maxsize=1)
+def _style():
+    """DiceBear's `avataaars` with our own parts, ready to draw."""
+    from dicebear import Style
+
+    definition = json.loads(files("dicebear_styles").joinpath("avataaars.json").read_text("utf-8"))
+    components, canvas = definition["components"], definition["canvas"]["elements"]
+
+    def variants(component, parts):
+        components[component]["variants"] = {name: {"elements": elements} for name, elements in parts.items()}
+
+    tops = components["top"]["variants"]
+    for name in ("bigHair", "curvy"):  # their last layer is white strands or a second hair colour
+        tops[name]["elements"] = tops[name]["elements"][:-1]
+    variants("mouth", _own_mouths(components["mouth"]["variants"]["smile"]["elements"]))
+    variants("eyes", _own_eyes())
+    brows = components["eyebrows"]["variants"]
+    variants("eyebrows", {
+        "plain": brows["defaultNatural"]["elements"],
+        "arched": [_line("M5 17 Q16 -6 36 7", 4), _line("M91.3 17 Q80.3 -6 60.3 7", 4)],
+        "bushy": [_line("M9 13 Q20 5 33 10", 9), _line("M87.3 13 Q76.3 5 63.3 10", 9)],
+    })  # fmt: skip
+    goatee = _path("M44 75 Q59 69 74 75 C79 86 73 101 59 101 S39 86 44 75", fill=_colour("facialHair"))
+    components["facialHair"]["variants"]["goatee"] = {"elements": [goatee]}
+
+    def add(name, elements, before=None):
+        components[name] = {
+            "width": 280,
+            "height": 280,
+            "probability": 0,
+            "variants": {"on": {"elements": elements}},
+        }
+        at = next((i for i, e in enumerate(canvas) if e["name"] == before), len(canvas))
+        canvas.insert(at, {"type": "component", "name": name, "attributes": {}})
+
+    pink = {"fill": "#ea5a64", "fill_opacity": ".5"}
+    add("cheeks", [_ellipse(102, 143, 12, 9, **pink), _ellipse(178, 143, 12, 9, **pink)], before="mouth")
+    bags = [_line(f"M{x - 11} 127 Q{x} 134 {x + 11} 127", 4, 0.32) for x in (114, 166)]
+    add("bags", bags, before="eyes")
+    gold = {"fill": "none", "stroke": "#e0a82e", "stroke_width": "4.5"}
+    add("earrings", [_ellipse(x, 141, 6, 7, **gold) for x in (77, 203)])
+    for name in ("iris", "lips"):
+        definition["colors"][name] = {"values": ["#000000"]}
+    return Style(definition)
+
+
+def _one(rng, values):
+    return values[int(rng.random() * len(values))]
+
+
+def _between(rng, low, high):
+    return low + (high - low) * rng.random()
+
+
+def _rgb(colour):
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float)
+
+
+def _hex(rgb):
+    return "#" + bytes(np.clip(np.round(rgb), 0, 255).astype(np.uint8)).hex()
+
+
+def _jitter(rng, colour, spread=7):
+    """Return the colour a little lighter or darker, and a little redder or bluer."""
+    light, tint = _between(rng, -spread, spread), _between(rng, -spread / 3, spread / 3)
+    return _hex(_rgb(colour) + light + tint * np.array([1, 0, -1]))
+
+
+def _mix(a, b, share):
+    return _hex(_rgb(a) + (_rgb(b) - _rgb(a)) * share)
+
+
+def options(face, seed, index):
+    """Return what DiceBear is told to draw: the face's factors, and the small variations of (seed, index)."""
+    rng = _rng(seed, index, "look")
+    skin, hair = _jitter(rng, SKINS[face["skin"]]), _jitter(rng, HAIRS[face["hair"]])
+    light_eyes = face["skin"] in ("pale", "light")
+    stubble = face["facial_hair"] == "stubble"
+    chosen = {
+        "seed": "face",
+        "skinColor": skin,
+        "hairColor": hair,
+        "facialHairColor": _mix(skin, _mix(hair, "#404040", 0.6), 0.3)
+        if stubble
+        else _mix(hair, "#000000", 0.12),
+        "backgroundColor": _jitter(rng, _one(rng, BACKGROUNDS), 9),
+        "clothesColor": _jitter(rng, _one(rng, CLOTHES)),
+        "hatColor": _jitter(rng, _one(rng, HATS)),
+        "accessoriesColor": _one(rng, FRAMES),
+        "lipsColor": _jitter(rng, _one(rng, LIPS)),
+        "irisColor": _one(rng, IRISES["light" if light_eyes else "dark"]),
+        "clothesVariant": _one(rng, ["shirtCrewNeck", "shirtVNeck", "collarAndSweater"]),
+        # The style's canvas is 280 wide; a window of 196 about (140, 114) has the eyes at half its height.
+        "scale": 280 / 196 * _between(rng, 0.95, 1.05),
+        "rotate": 9 * (rng.random() + rng.random() - 1),  # degrees
+        "translateX": _between(rng, -2.5, 2.5),
+        "translateY": 13.3 + _between(rng, -2, 2),
+        "eyesVariant": face["eyes"],
+        "eyebrowsVariant": face["brows"],
+        "mouthVariant": face["mouth"] + ("Lips" if face["lipstick"] else ""),
+        "topProbability": 0 if face["top"] == "bald" else 100,
+        "topVariant": {"bald": "shortFlat", "hat": "winterHat03"}.get(face["top"], face["top"]),
+        "facialHairProbability": 0 if face["facial_hair"] == "none" else 100,
+        "facialHairVariant": {"none": "goatee", "stubble": "beardLight"}.get(
+            face["facial_hair"], face["facial_hair"]
+        ),
+        "accessoriesProbability": 0 if face["glasses"] == "none" else 100,
+        "accessoriesVariant": "round" if face["glasses"] == "none" else face["glasses"],
+    }
+    for name in ("cheeks", "bags", "earrings"):
+        chosen |= {f"{name}Probability": 100 if face[name] else 0, f"{name}Variant": "on"}
+    return chosen
+
+
+def picture(face, seed, index, resolution=128):
+    """Draw one face; returns a PIL image, RGB, resolution x resolution."""
+    from dicebear import Avatar
+    from resvg_py import svg_to_bytes
+
+    svg = Avatar(_style(), options(face, seed, index)).to_string()
+    png = svg_to_bytes(svg_string=svg, width=resolution, height=resolution, skip_system_fonts=True)
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
+# --- the folder --------------------------------------------------------------------------------------
+
+# Written last and in this order, so that a folder with all three is complete.
+ANNOTATIONS = ("identity_CelebA.txt", "list_eval_partition.txt", "list_attr_celeba.txt")
+CHUNK = 32  # faces that a process draws at one go
+ALONE = 320  # so few faces are drawn sooner than processes start
+
+
+def _write(path, content):
+    """Write bytes so that the file is either absent or whole, even when the process is killed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _draw_files(folder, indices, seed, resolution):
+    """Draw some faces into files (runs in a process of its own); returns how many."""
+    for index in indices:
+        buffer = io.BytesIO()
+        image = picture(draw(seed, index), seed, index, resolution)
+        image.save(buffer, "JPEG", quality=95, subsampling=0)
+        _write(Path(folder) / f"{index:06d}.jpg", buffer.getvalue())
+    return len(indices)
+
+
+def _part(index, count):
+    """0 train, 1 validation, 2 test: the first 80%, the next 10%, the rest, as CelebA is split."""
+    return 0 if 10 * index <= 8 * count or index == 1 else 1 if 10 * index <= 9 * count else 2
+
+
+def _annotate(out, count, seed):
+    rows = [labels(draw(seed, i)) for i in range(1, count + 1)]
+    texts = {
+        "identity_CelebA.txt": [f"{i:06d}.jpg {i}" for i in range(1, count + 1)],  # everyone is somebody else
+        "list_eval_partition.txt": [f"{i:06d}.jpg {_part(i, count)}" for i in range(1, count + 1)],
+        "list_attr_celeba.txt": [str(count), " ".join(ATTRIBUTES)]
+        + [
+            f"{i:06d}.jpg " + " ".join(" 1" if v else "-1" for v in row.values())
+            for i, row in enumerate(rows, 1)
+        ],
+    }
+    for name in ANNOTATIONS:
+        _write(out / name, ("\n".join(texts[name]) + "\n").encode())
+
+
+def _settings_of(out):
+    """Return the settings that `out` was rendered with, or None for a folder without them."""
+    try:
+        return dict(json.loads((out / SETTINGS).read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, OSError):
+        raise CourseError(
+            f"{out / SETTINGS} cannot be read; delete the folder {out} and render again."
+        ) from None
+
+
+def _claim(out, wanted):
+    """Make `out` ours for these settings, or say why not. Faces of two settings are never mixed."""
+    if out.exists() and not out.is_dir():
+        raise CourseError(f"{out} is a file; give the name of a folder for the faces.")
+    found = _settings_of(out)
+    if found is None:
+        if (out / IMAGES).exists() or any((out / name).exists() for name in ANNOTATIONS):
+            raise CourseError(
+                f"{out} holds other images (it has no {SETTINGS}); give another folder for the faces."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / SETTINGS, json.dumps(wanted, indent=1).encode())
+    elif found != wanted:
+        differs = ", ".join(f"{k}={found.get(k)} (now {v})" for k, v in wanted.items() if found.get(k) != v)
+        raise CourseError(
+            f"{out / SETTINGS} says the faces there have {differs}; delete {out} or give another folder."
+        )
+    (out / IMAGES).mkdir(exist_ok=True)
+
+
+def _whole_number(name, value, low, high):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise CourseError(f"{name} is {value!r}; give a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def render(out, count=12000, seed=0, resolution=128, workers=None):
+    """Render `count` labelled faces into the folder `out`, in CelebA's layout; returns its path.
+
+    out: folder, made if missing. An interrupted render goes on where it stopped; a finished one is kept.
+    count: 1 to 999,999 faces, 80/10/10 train/validation/test in order. seed: which faces.
+    resolution: width and height of the JPEG files, in pixels.
+    workers: processes; default one per core. A script of your own must call this below
+    `if __name__ == "__main__":` (Python's rule for processes); otherwise one process draws alone.
+    Raises CourseError for a wrong number, a folder of other images or settings, or a full disk.
+    """
+    out = Path(out)
+    count = _whole_number("count", count, 1, 999_999)
+    seed = _whole_number("seed", seed, 0, 2**63 - 1)
+    resolution = _whole_number("resolution", resolution, 16, 2048)
+    workers = _whole_number("workers", _cores() if workers is None else workers, 1, 1024)
+    try:
+        _claim(out, {"version": VERSION, "seed": seed, "resolution": resolution, "count": count})
+        _draw_missing(out, count, seed, resolution, min(workers, 61))  # 61: the most that Windows allows
+        if not all((out / name).exists() for name in ANNOTATIONS):
+            _annotate(out, count, seed)
+        for left in (*out.glob(".*.tmp"), *(out / IMAGES).glob(".*.tmp")):  # by processes that were killed
+            if time.time() - left.stat().st_mtime > 60:
+                left.unlink(missing_ok=True)
+    except OSError as error:
+        raise CourseError(
+            f"Cannot write the faces to {out} ({error}); free the disk or give another folder."
+        ) from error
+    return out
+
+
+def _draw_missing(out, count, seed, resolution, workers):
+    with os.scandir(out / IMAGES) as entries:
+        there = {entry.name for entry in entries if entry.stat().st_size}
+    missing = [i for i in range(1, count + 1) if f"{i:06d}.jpg" not in there]
+    jobs = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
+    folder = str(out / IMAGES)
+    with progress(total=count, desc="drawing faces", unit="face") as bar:
+        bar.update(count - len(missing))
+        if workers == 1 or len(missing) <= ALONE:
+            for job in jobs:
+                bar.update(_draw_files(folder, job, seed, resolution))
+            return
+        # "spawn" because a forked child of a process that runs TensorFlow may hang.
+        broken = False
+        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            for done in as_completed(
+                [pool.submit(_draw_files, folder, job, seed, resolution) for job in jobs]
+            ):
+                bar.update(done.result())
+        except BrokenProcessPool:  # killed, or started from code that Python cannot import again
+            warnings.warn(
+                f"A process that draws faces into {out} ended; one goes on.", CourseWarning, stacklevel=3
+            )
+            broken = True
+        finally:
+            pool.shutdown(cancel_futures=True)  # on an error or Ctrl-C: do not draw the rest first
+    if broken:
+        _draw_missing(out, count, seed, resolution, workers=1)
+
+
+def ensure(path=None, count=None):
+    """Return a folder of faces to train on, and render it first if it is missing or not complete.
+
+    path: default `settings.faces_folder()`; with GAN_COURSE_FACES set that folder is returned untouched.
+    count: default what the folder was begun with, else 12,000 (256 in the smoke profile, two seconds).
+    """
+    if path is None and os.environ.get("GAN_COURSE_FACES"):
+        return settings.faces_folder()
+    out = Path(path or settings.faces_folder())
+    begun = _settings_of(out) or {}
+    default = 256 if os.environ.get("GAN_COURSE_PROFILE") == "smoke" else 12000
+    count = begun.get("count", default) if count is None else count
+    return render(out, count, begun.get("seed", 0), begun.get("resolution", 128))
+
+
+# --- what the labels say about each other ------------------------------------------------------------
+
+
+def correlations(folder):
+    """Return the measured correlation of each attribute with each other (a pandas table, -1 to 1).
+
+    folder: any folder with CelebA's `list_attr_celeba.txt`, cartoon or real.
+    """
+    import pandas as pd  # only here: the drawing processes start faster without it
+
+    path = Path(folder) / "list_attr_celeba.txt"
+    if not path.exists():
+        raise CourseError(f"{path} does not exist; give a folder of faces with CelebA's annotation files.")
+    return pd.read_csv(path, sep=r"\s+", skiprows=1).corr()
+
+
+def best_guess():
+    """Return how often Male and Young can be guessed at best from a picture: {"Male": .., "Young": ..}.
+
+    This is the Bayes accuracy, summed exactly over all faces that can be drawn: sum over x of
+    max over c of P(c, x), where x is all that is seen. No network can do better on new faces.
+    """
+    causes = [{"male": m, "young": y} for m in (True, False) for y in (True, False)]
+    together = (
+        "skin",
+        "top",
+        "hair",
+        "facial_hair",
+    )  # they depend on each other; given the causes, the rest do not
+    alone = [name for name in FACTORS if name not in (*together, "male", "young")]
+    tables, seen = [], {}
+    for cause in causes:
+        p = FACTORS["male"](cause)[cause["male"]] * FACTORS["young"](cause)[cause["young"]]
+        table = {}
+        for face, chance in _all_faces(cause, together, p):
+            hidden = face["top"] in ("bald", "hat") and face["facial_hair"] == "none"
+            key = (face["skin"], face["top"], None if hidden else face["hair"], face["facial_hair"])
+            table[key] = table.get(key, 0) + chance
+            seen.setdefault(key, len(seen))
+        tables.append(table)
+    joint = []
+    for cause, table in zip(causes, tables, strict=True):
+        rest = reduce(np.multiply.outer, [list(FACTORS[name](cause).values()) for name in alone]).ravel()
+        joint.append(np.outer([table.get(key, 0) for key in seen], rest).ravel())
+    mm, mo, fm, fo = joint  # as `causes` is ordered
+    return {
+        "Male": float(np.maximum(mm + mo, fm + fo).sum()),
+        "Young": float(np.maximum(mm + fm, mo + fo).sum()),
+    }
+
+
+def _all_faces(face, names, chance):
+    """Yield every completion of `face` by these factors, with its probability."""
+    if not names:
+        yield face, chance
+        return
+    for choice, p in FACTORS[names[0]](face).items():
+        yield from _all_faces(face | {names[0]: choice}, names[1:], chance * p)

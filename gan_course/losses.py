@@ -1,0 +1,76 @@
+"""Adversarial losses and penalties: pure functions of the discriminator's scores.
+
+A score is the discriminator's raw output (a *logit*), one number per picture, shape (batch, 1);
+the probability that a picture is real is D = sigmoid(score). A discriminator therefore
+ends in a plain Dense(1), without a sigmoid: softplus(score) keeps its digits where log(sigmoid) does not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+from keras import ops
+
+from gan_course.errors import CourseError
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """A pair of losses, one per player; both return a scalar, the mean over the batch.
+
+    `discriminator(real_scores, fake_scores)` and `generator(fake_scores)`.
+    `probabilities` says whether sigmoid(score) is a probability under this loss.
+    """
+
+    name: str
+    discriminator: Callable
+    generator: Callable
+    probabilities: bool
+
+
+def _cross_entropy(real, fake):
+    # -log D(x) = softplus(-score), and -log(1 - D(x)) = softplus(score).
+    return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
+
+
+LOSSES = {
+    loss.name: loss
+    for loss in (
+        # Goodfellow et al. 2014, section 3: the generator maximises log D(G(z)).
+        AdversarialLoss("non_saturating", _cross_entropy, lambda fake: ops.mean(ops.softplus(-fake)), True),
+        # Goodfellow et al. 2014, equation 1: the generator minimises log(1 - D(G(z))), a negative number.
+        AdversarialLoss("minimax", _cross_entropy, lambda fake: -ops.mean(ops.softplus(fake)), True),
+        # Mao et al. 2017, equation 9: real to 1, fake to 0.
+        AdversarialLoss(
+            "least_squares",
+            lambda real, fake: 0.5 * ops.mean(ops.square(real - 1.0)) + 0.5 * ops.mean(ops.square(fake)),
+            lambda fake: 0.5 * ops.mean(ops.square(fake - 1.0)),
+            False,
+        ),
+        # Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17.
+        AdversarialLoss(
+            "hinge",
+            lambda real, fake: ops.mean(ops.relu(1.0 - real)) + ops.mean(ops.relu(1.0 + fake)),
+            lambda fake: -ops.mean(fake),
+            False,
+        ),
+    )
+}
+
+
+def adversarial_loss(name):
+    """Return the `AdversarialLoss` called `name`; raise `CourseError` for an unknown one."""
+    if name not in LOSSES:
+        raise CourseError(f"There is no loss called '{name}'; choose one of {', '.join(LOSSES)}.")
+    return LOSSES[name]
+
+
+def r1_penalty(gradients):
+    """Return R1 = mean over the batch of ||dD(x)/dx||^2 (Mescheder et al. 2018, equation 9).
+
+    `gradients`: of the summed scores with respect to *real* pictures, shape (batch, ...).
+    The caller multiplies by gamma / 2. It keeps the discriminator's slope small where the real
+    pictures are, so that the generator keeps a useful gradient.
+    """
+    axes = tuple(range(1, len(gradients.shape)))
+    return ops.mean(ops.sum(ops.square(gradients), axis=axes))

@@ -1,0 +1,1 @@
+from gan_course import quiet  # noqa: F401  before Keras

@@ -1,0 +1,38 @@
+"""Weights that the course ships, in `data/weights/`.
+
+`index.json` there names each file with its size, sha256 and network; beside it lies a model card. The files are
+Keras's `.weights.h5`, which hold numbers only (no pickle, no code) and load on any Keras backend.
+"""
+
+import hashlib
+import json
+
+from gan_course.errors import CourseError
+from gan_course.settings import ROOT
+
+FOLDER = ROOT / "data" / "weights"
+
+
+def index():
+    """Return {name: entry} of the shipped weights; an entry has file, bytes, sha256, settings and summary."""
+    return json.loads((FOLDER / "index.json").read_text())
+
+
+def load(name):
+    """Return the averaged generator called `name`, with its weights.
+
+    Raises `CourseError` for an unknown name and for a file whose size or sha256 is not the recorded one.
+    """
+    from gan_course.training.run import Settings, build_generator
+
+    entries = index()
+    if name not in entries:
+        raise CourseError(f"'{name}' is neither a run nor shipped weights; shipped are {', '.join(entries)}.")
+    entry = entries[name]
+    path = FOLDER / entry["file"]
+    data = path.read_bytes() if path.is_file() else b""
+    if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise CourseError(f"{path} is missing or damaged; run 'git checkout -- {path.relative_to(ROOT).as_posix()}'.")
+    generator = build_generator(Settings(**entry["settings"]))
+    generator.load_weights(path)
+    return generator

@@ -1,0 +1,48 @@
+"""Where files live, and how much work a lesson does (its profile).
+
+Environment variables, all optional:
+
+- `GAN_COURSE_PROFILE`: `smoke`, `laptop` or `gpu`. Default: `gpu` if TensorFlow sees one, else `laptop`.
+- `GAN_COURSE_FACES`: a CelebA folder or zip that every lesson reads. Default: the cartoon faces.
+- `GAN_COURSE_DATA`: where faces are rendered and downloads are kept. Default: `data/` of the repository.
+"""
+
+import os
+from pathlib import Path
+
+from gan_course.errors import CourseError
+
+PROFILES = ("smoke", "laptop", "gpu")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def profile():
+    """Return the name of the profile: `smoke` (tests), `laptop` (2 cores) or `gpu` (a Colab T4)."""
+    name = os.environ.get("GAN_COURSE_PROFILE")
+    if name is None:
+        import tensorflow as tf  # slow to import, so only when it is asked
+
+        return "gpu" if tf.config.list_physical_devices("GPU") else "laptop"
+    if name not in PROFILES:
+        raise CourseError(f"GAN_COURSE_PROFILE is '{name}'; set it to one of {', '.join(PROFILES)}.")
+    return name
+
+
+def choose(**by_profile):
+    """Return the value for this profile: `choose(smoke=2, laptop=1500, gpu=20000)`."""
+    return by_profile[profile()]
+
+
+def data_folder():
+    """Return the folder for rendered, downloaded and cached files (git-ignored)."""
+    return Path(os.environ.get("GAN_COURSE_DATA", ROOT / "data"))
+
+
+def faces_folder():
+    """Return the folder (or zip) of faces that the lessons read: `GAN_COURSE_FACES` or the cartoons."""
+    chosen = os.environ.get("GAN_COURSE_FACES")
+    if chosen:
+        if not Path(chosen).exists():
+            raise CourseError(f"GAN_COURSE_FACES is '{chosen}', which does not exist; give a CelebA folder or zip.")
+        return Path(chosen)
+    return data_folder() / ("toon-smoke" if os.environ.get("GAN_COURSE_PROFILE") == "smoke" else "toon")

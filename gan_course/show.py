@@ -1,0 +1,109 @@
+"""Pictures of many faces: sheets, GIFs and curves. No mathematics here."""
+
+import os
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from gan_course.errors import CourseError
+
+
+def to_uint8(images):
+    """Return pictures in [-1, 1] as bytes: clip(round((x + 1) * 127.5), 0, 255). Bytes pass unchanged."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    return np.clip(np.rint((images.astype("float32") + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def sheet(images, columns=None, gap=2, scale=1):
+    """Return one uint8 picture (height, width, 3) with `images` (n, h, w, 3) in rows of `columns`.
+
+    Without `columns` the sheet is as square as it can be. `gap` is the white space between faces and `scale`
+    repeats every pixel, both in whole pixels: nothing is smoothed, you see what the network drew.
+    """
+    images = to_uint8(images)
+    if images.ndim != 4 or not len(images):
+        raise CourseError(f"A sheet needs pictures of shape (n, h, w, 3), and got {images.shape}.")
+    count, height, width, depth = images.shape
+    columns = min(count, columns or int(np.ceil(np.sqrt(count))))
+    rows = -(-count // columns)
+    page = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, depth), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        page[top : top + height, left : left + width] = image
+    return page.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def save(path, page):
+    """Write one uint8 picture to `path` (.png, .jpg) so that no half-written file is ever seen."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        iio.imwrite(partial, page)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def save_gif(path, pages, seconds=6.0, hold=1.5):
+    """Write `pages` (uint8, equal shapes) as a GIF of about `seconds` that rests on its last page for `hold`.
+
+    At most 100 of the pages are used, evenly spaced, the first and the last among them.
+    """
+    path = Path(path)
+    pages = list(pages)
+    if not pages:
+        raise CourseError(f"There is no picture to put into {path}; train at least until the first sheet.")
+    chosen = [pages[i] for i in np.unique(np.linspace(0, len(pages) - 1, min(100, len(pages))).astype(int))]
+    each = max(40, 1000 * seconds / len(chosen))  # milliseconds; browsers slow down anything quicker
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.gif")
+    try:
+        iio.imwrite(partial, np.stack(chosen), duration=[each] * (len(chosen) - 1) + [1000 * hold], loop=0)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def show(images, columns=None, title=None, scale=1, alt="A sheet of faces"):
+    """Show a sheet in the notebook as a picture, with alt text for screen readers."""
+    from IPython.display import HTML, display
+
+    if title:
+        display(HTML(f"<b>{title}</b>"))
+    display_picture(sheet(images, columns, scale=scale), alt)
+
+
+def display_picture(page, alt, width=None):
+    """Show one uint8 picture (h, w, 3) in the notebook; JPEG keeps a stored lesson small."""
+    from IPython.display import Image, display
+
+    data = iio.imwrite("<bytes>", page, extension=".jpg", quality=90)
+    display(Image(data=data, format="jpeg", alt=alt, width=width or page.shape[1]))
+
+
+def curves(ax, steps, values, labels=None):
+    """Draw named curves into `ax`, each labelled at its end instead of in a legend.
+
+    `values`: {name: list of numbers as long as `steps`}.
+    """
+    for name, numbers in values.items():
+        (line,) = ax.plot(steps, numbers, linewidth=1.5)
+        if len(steps):
+            text = (labels or {}).get(name, name)
+            ax.annotate(
+                text,
+                (steps[-1], numbers[-1]),
+                xytext=(4, 0),
+                textcoords="offset points",
+                color=line.get_color(),
+                va="center",
+            )
+    ax.set_xlabel("training step")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

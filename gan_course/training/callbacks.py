@@ -1,0 +1,177 @@
+"""What happens beside the training: guards, limits, sheets of faces, the log."""
+
+import csv
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import keras
+import numpy as np
+
+from gan_course import show
+
+
+def fixed_latent(count, latent_dim, seed=0):
+    """Return latent vectors (count, latent_dim) ~ N(0, I) that are the same in every run with this seed."""
+    return np.random.default_rng(seed).normal(size=(count, latent_dim)).astype("float32")
+
+
+class Guard(keras.callbacks.Callback):
+    """Stop a training that cannot recover, and say why: `reason` is then one sentence, else None.
+
+    - A loss that is not a number: the weights are spoilt.
+    - A discriminator that has won: its loss stays below `won` (sure of nearly every picture) for `patience`
+      epochs. The saturated generator then gets next to no gradient.
+    """
+
+    def __init__(self, won=0.02, patience=5):
+        super().__init__()
+        self.won, self.patience = won, patience
+        self.reason, self.count = None, 0
+
+    def on_train_begin(self, logs=None):
+        self.reason, self.count = None, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        broken = [name for name, value in logs.items() if not np.isfinite(value)]
+        self.count = self.count + 1 if logs["d_loss"] < self.won else 0
+        if broken:
+            self.reason = (
+                f"Training stopped at step {int(self.model.step)}: {broken[0]} is {logs[broken[0]]}; "
+                "go back to the last checkpoint with a smaller learning rate."
+            )
+        elif self.count >= self.patience:
+            self.reason = (
+                f"Training stopped at step {int(self.model.step)}: the discriminator has won (d_loss below {self.won} "
+                f"for {self.patience} epochs); try r1_gamma=1 or more, or a smaller learning rate for it."
+            )
+        if self.reason:
+            self.model.stop_training = True
+            print(self.reason)
+
+
+class Limit(keras.callbacks.Callback):
+    """Stop after `steps` training steps in all, or after `minutes`; whichever comes first. None: no limit.
+
+    `trained`: seconds that earlier sessions of the same run have taken. `clock()` gives the seconds in all.
+    """
+
+    def __init__(self, steps=None, minutes=None, trained=0.0):
+        super().__init__()
+        self.steps, self.minutes, self.trained = steps, minutes, trained
+        self.start = None
+
+    def clock(self):
+        return self.trained + (0.0 if self.start is None else time.perf_counter() - self.start)
+
+    def on_train_begin(self, logs=None):
+        self.start = time.perf_counter()
+        self.step = int(self.model.step)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1  # cheaper than to ask the model
+        late = self.minutes is not None and self.clock() >= 60 * self.minutes
+        if late or (self.steps is not None and self.step >= self.steps):
+            self.model.stop_training = True
+
+
+class Sheets(keras.callbacks.Callback):
+    """Draw the same latent vectors with the averaged generator at the end of every epoch.
+
+    The sheets go to `folder` (PNG, named by step) when one is given, and the newest is `pages[-1]`. `gif(path)`
+    writes all of them as a film. Sheets of steps after the model's own (of a run that was killed) are removed.
+    """
+
+    def __init__(self, folder=None, count=36, seed=0, gap=2):
+        super().__init__()
+        self.folder = Path(folder) if folder else None
+        self.count, self.seed, self.gap = count, seed, gap
+        self.pages = []
+
+    def _draw(self):
+        latent = fixed_latent(self.count, self.model.latent_dim, self.seed)
+        page = show.sheet(self.model(latent), gap=self.gap)
+        if self.folder:
+            show.save(self.folder / f"step-{int(self.model.step):09d}.png", page)
+        else:
+            self.pages.append(page)
+
+    def on_train_begin(self, logs=None):
+        step = int(self.model.step)
+        for path in self.files():
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+        if step == 0:
+            self._draw()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._draw()
+
+    def files(self):
+        return sorted(self.folder.glob("step-*.png")) if self.folder else []
+
+    def gif(self, path, **kwargs):
+        """Write the sheets as a GIF in the order of their steps; see `show.save_gif`."""
+        return show.save_gif(path, [iio.imread(p) for p in self.files()] or self.pages, **kwargs)
+
+
+class Log(keras.callbacks.Callback):
+    """Write one row an epoch to a CSV file: step, images, seconds, and every metric.
+
+    On resume, rows after the model's step (of a run that was killed) are removed first.
+    """
+
+    def __init__(self, path, batch_size, clock):
+        super().__init__()
+        self.path, self.batch_size, self.clock = Path(path), batch_size, clock
+
+    def on_train_begin(self, logs=None):
+        if self.path.exists():
+            with open(self.path, newline="") as file:
+                rows = list(csv.reader(file))
+            kept = rows[:1] + [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= int(self.model.step)]
+            with open(self.path, "w", newline="") as file:
+                csv.writer(file).writerows(kept)
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = int(self.model.step)
+        row = {"step": step, "images": step * self.batch_size, "seconds": round(self.clock(), 1)}
+        row |= {name: round(value, 5) for name, value in logs.items()}
+        new = not self.path.exists()
+        with open(self.path, "a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class Bar(keras.callbacks.Callback):
+    """A progress bar over the whole training, in steps, or in seconds where time is the limit."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.limit = limit
+
+    def on_train_begin(self, logs=None):
+        from gan_course.progress import progress
+
+        timed = self.limit.steps is None
+        self.bar = progress(
+            total=round(60 * self.limit.minutes) if timed else self.limit.steps,
+            desc="training",
+            unit="s" if timed else "step",
+        )
+        self._move()
+
+    def _move(self):
+        now = self.limit.clock() if self.limit.steps is None else self.limit.step
+        self.bar.update(min(self.bar.total, int(now)) - self.bar.n)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._move()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.set_postfix_str(" ".join(f"{name} {value:.2f}" for name, value in logs.items()))
+
+    def on_train_end(self, logs=None):
+        self.bar.close()

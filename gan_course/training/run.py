@@ -1,0 +1,158 @@
+"""A run: one training in one folder, that can be stopped at any moment and goes on where it was.
+
+    RUN/settings.json     what was asked for; a resumed run reads it
+    RUN/checkpoints/      the newest two states
+    RUN/log.csv           one row an epoch: step, images, seconds, losses
+    RUN/sheets/           the same 36 faces, every epoch
+    RUN/training.gif      the sheets as a film
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import keras
+
+from gan_course.data.pipeline import faces
+from gan_course.errors import CourseError
+from gan_course.models import dcgan
+from gan_course.training import checkpoints
+from gan_course.training.adversarial import GAN
+from gan_course.training.callbacks import Bar, Guard, Limit, Log, Sheets
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a training's result. The defaults are the recipe that `benchmarks/recipe_search.py` found."""
+
+    model: str = "dcgan"
+    data: str = "data/toon"
+    resolution: int = 64
+    latent_dim: int = 64
+    width: int = 32
+    max_width: int = 256
+    batch_size: int = 32
+    rate: float = 5e-4
+    loss: str = "non_saturating"
+    r1_gamma: float = 1.0
+    r1_interval: int = 16
+    ema_decay: float = 0.998
+    mirror: bool = True
+    seed: int = 0
+    epoch: int = 100  # steps between two sheets, log rows and checkpoints
+
+
+def build_generator(settings):
+    """Return an untrained generator for `settings` (a `Settings`)."""
+    s = settings
+    return dcgan.build_generator(s.resolution, s.latent_dim, s.width, s.max_width)
+
+
+def build(settings):
+    """Return a compiled `GAN` for `settings`; the same settings give the same first weights."""
+    s = settings
+    if s.model != "dcgan":
+        raise CourseError(f"There is no model called '{s.model}'; choose dcgan.")
+    for name in ("latent_dim", "width", "max_width", "batch_size", "epoch", "rate"):
+        if getattr(s, name) <= 0:
+            raise CourseError(f"{name} is {getattr(s, name)}; give a number above 0.")
+    keras.utils.set_random_seed(s.seed)
+    gan = GAN(
+        build_generator(s),
+        dcgan.build_discriminator(s.resolution, s.width, s.max_width),
+        loss=s.loss,
+        r1_gamma=s.r1_gamma,
+        r1_interval=s.r1_interval,
+        ema_decay=s.ema_decay,
+        seed=s.seed,
+    )
+    gan.compile(*(keras.optimizers.Adam(s.rate, beta_1=0.0, beta_2=0.99) for _ in range(2)))
+    return gan
+
+
+def read_settings(run):
+    """Return the `Settings` of the folder `run`; raise `CourseError` where it holds no run."""
+    path = Path(run) / "settings.json"
+    if not path.is_file():
+        raise CourseError(f"{run} holds no run (there is no settings.json); start one with 'python -m gan_course train'.")
+    try:
+        values = json.loads(path.read_text())
+        return Settings(**{f.name: values[f.name] for f in fields(Settings) if f.name in values})
+    except (ValueError, TypeError) as error:
+        raise CourseError(f"{path} is damaged ({error}); restore it or choose another folder.") from error
+
+
+def load(run):
+    """Return the `GAN` of the folder `run` with its newest sound checkpoint."""
+    gan = build(read_settings(run))
+    if checkpoints.restore(Path(run) / "checkpoints", gan) is None:
+        raise CourseError(f"{run} has no checkpoint yet; train it a little longer.")
+    return gan
+
+
+def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
+    """Train in the folder `run` until `steps` or `minutes` in all are reached; return the `GAN`.
+
+    A folder that already holds a run is resumed: with its own settings, from its newest checkpoint. `chosen` are
+    fields of `Settings` (None: not chosen). Raises `CourseError` when a chosen one differs from the run's, when
+    training had to be stopped (NaN, a discriminator that has won), and for wrong values.
+    """
+    run = Path(run)
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if (steps is not None and steps <= 0) or (minutes is not None and minutes <= 0):
+        raise CourseError("The number of steps or minutes must be above 0.")
+    if run.exists() and not run.is_dir():
+        raise CourseError(f"{run} is a file; give a folder for the run.")
+    if (run / "settings.json").exists():
+        settings = read_settings(run)
+        for name, value in chosen.items():
+            if name == "data":
+                continue  # the faces may have moved
+            if getattr(settings, name) != value:
+                raise CourseError(
+                    f"{run} was started with {name} {getattr(settings, name)}, not {value}; "
+                    "leave the option out to go on, or choose another folder."
+                )
+        data = chosen.get("data", settings.data)
+    else:
+        if run.exists() and any(run.iterdir()):
+            raise CourseError(f"{run} is not empty and holds no run; choose a new folder.")
+        settings = Settings(**chosen)
+        data = settings.data
+    gan = build(settings)
+    record = checkpoints.restore(run / "checkpoints", gan) or {"step": 0, "seconds": 0.0}
+    if (steps and record["step"] >= steps) or (minutes and record["seconds"] >= 60 * minutes):
+        print(f"{run} has {record['step']} steps and {record['seconds'] / 60:.1f} minutes already; ask for more to go on.")
+        return gan
+    dataset = faces(
+        data, settings.resolution, settings.batch_size, mirror=settings.mirror, seed=settings.seed, start_step=record["step"]
+    )
+    _write_settings(run, settings)
+
+    limit = Limit(steps, minutes if minutes or steps else 10, trained=record["seconds"])
+    guard = Guard()
+    sheets = Sheets(run / "sheets", seed=settings.seed)
+    callbacks = [
+        limit,
+        guard,
+        Log(run / "log.csv", settings.batch_size, limit.clock),
+        sheets,
+        checkpoints.Checkpoints(run / "checkpoints", clock=limit.clock),
+        Bar(limit),
+    ]
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False))
+    # Epochs without end: the limit stops them.
+    gan.fit(dataset, steps_per_epoch=settings.epoch, epochs=10**9, verbose=0, callbacks=callbacks)
+    sheets.gif(run / "training.gif")
+    if guard.reason:
+        raise CourseError(guard.reason)
+    return gan
+
+
+def _write_settings(run, settings):
+    run.mkdir(parents=True, exist_ok=True)
+    partial = run / f"settings.{os.getpid()}.partial"
+    partial.write_text(json.dumps(asdict(settings), indent=1) + "\n")
+    os.replace(partial, run / "settings.json")

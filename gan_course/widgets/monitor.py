@@ -1,0 +1,87 @@
+"""A live picture of the training: the same faces again and again, and the two losses."""
+
+import io
+import time
+
+import keras
+import matplotlib.pyplot as plt
+
+from gan_course import show
+from gan_course.training.callbacks import fixed_latent
+
+
+def in_notebook():
+    """Return whether the output goes to a Jupyter notebook (also on Colab)."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+class LiveMonitor(keras.callbacks.Callback):
+    """Show, while `fit` runs, one picture that renews itself: faces on the left, curves on the right.
+
+    The faces are the averaged generator's, of `count` latent vectors that stay the same, so that you see them
+    change. The picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook.
+    Outside Jupyter one line of text an epoch takes its place.
+
+    `pause`: seconds that the drawing took in all, to leave out of a measured training time.
+    """
+
+    def __init__(self, count=25, seed=0, seconds=4.0, title="Training"):
+        super().__init__()
+        self.count, self.seed, self.seconds, self.title = count, seed, seconds, title
+        self.steps, self.history = [], {}
+        self.handle, self.pause, self.last = None, 0.0, 0.0
+
+    def on_train_begin(self, logs=None):
+        self.latent = fixed_latent(self.count, self.model.latent_dim, self.seed)
+        self.notebook = in_notebook()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.steps.append(int(self.model.step))
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+        if not self.notebook:
+            print(f"step {self.steps[-1]:>6}  " + "  ".join(f"{k} {v:.3f}" for k, v in sorted(logs.items())))
+        elif time.perf_counter() - self.last >= self.seconds:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self.notebook and self.steps:
+            self._draw()
+
+    def _draw(self):
+        from IPython.display import Image, display
+
+        start = time.perf_counter()
+        figure = self.figure()
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="jpeg", dpi=80, pil_kwargs={"quality": 85})
+        plt.close(figure)
+        alt = f"{self.title}, step {self.steps[-1]}: a sheet of {self.count} generated faces beside the loss curves."
+        picture = Image(data=buffer.getvalue(), format="jpeg", alt=alt)
+        if self.handle is None:
+            self.handle = display(picture, display_id=True)
+        else:
+            self.handle.update(picture)
+        self.last = time.perf_counter()
+        self.pause += self.last - start
+
+    def figure(self):
+        """Return the picture as a matplotlib figure (the caller closes it)."""
+        figure, (left, upper, lower) = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=[1.1, 1, 1])
+        left.imshow(show.sheet(self.model(self.latent)))
+        left.set_axis_off()
+        left.set_title(f"{self.title}: step {self.steps[-1]}")
+        show.curves(upper, self.steps, {k: self.history[k] for k in ("d_loss", "g_loss")}, {"d_loss": "D", "g_loss": "G"})
+        upper.set_title("loss")
+        probabilities = self.model.adversarial.probabilities
+        show.curves(lower, self.steps, {k: self.history[k] for k in ("real", "fake")}, {"real": "D(x)", "fake": "D(G(z))"})
+        lower.set_title("probability 'real'" if probabilities else "score")
+        if probabilities:
+            lower.set_ylim(0, 1)
+        figure.tight_layout()
+        return figure

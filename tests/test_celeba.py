@@ -1,0 +1,313 @@
+"""The reader of CelebA folders and zips, on small images made here."""
+
+import io
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_course.data import celeba
+from gan_course.data.celeba import open_faces
+from gan_course.errors import CourseError
+
+COUNT = 30
+NAMES = [f"{number:06d}.jpg" for number in range(1, COUNT + 1)]
+COLUMNS = ["Bald", "Male", "Smiling"]
+
+
+def jpeg(seed=0, kind="JPEG"):
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, kind)
+    return file.getvalue()
+
+
+def label(number, column):
+    return (number >> column) % 2
+
+
+def person(number):
+    return number // 3 + 1
+
+
+def annotation(parts=None, low=-1, comma=False):
+    """Return {file name: text} of the three annotation files; `parts`: a function of the number 1..COUNT."""
+    parts = parts or (lambda number: 0 if number <= 24 else 1 if number <= 27 else 2)
+    numbers = range(1, COUNT + 1)
+    values = [[1 if label(n, c) else low for c in range(len(COLUMNS))] for n in numbers]
+    if comma:
+        head = ",".join(["image_id", *COLUMNS])
+        rows = [",".join([name, *map(str, row)]) for name, row in zip(NAMES, values, strict=True)]
+        split = [f"{name},{parts(n)}" for name, n in zip(NAMES, numbers, strict=True)]
+        return {
+            "list_attr_celeba.csv": "\n".join([head, *rows]) + "\n",
+            "list_eval_partition.csv": "\n".join(["image_id,partition", *split]) + "\n",
+        }
+    rows = [f"{name} " + " ".join(f"{v:2d}" for v in row) for name, row in zip(NAMES, values, strict=True)]
+    return {
+        "list_attr_celeba.txt": "\r\n".join([str(COUNT), " ".join(COLUMNS) + " ", *rows]) + "\r\n",
+        "list_eval_partition.txt": "".join(
+            f"{name} {parts(n)}\n" for name, n in zip(NAMES, numbers, strict=True)
+        ),
+        "identity_CelebA.txt": "".join(
+            f"{name} {person(n)}\r\n" for name, n in zip(NAMES, numbers, strict=True)
+        ),
+    }
+
+
+def write(root, files):
+    for name, data in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return root
+
+
+def images(prefix="img_align_celeba/", names=NAMES):
+    return {prefix + name: jpeg(int(name[:6])) for name in names}
+
+
+def write_zip(path, files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def layout(name, root):
+    """Write one layout that users have; return what they would give to `open_faces`."""
+    text, table = annotation(), annotation(low=0, comma=True)
+    if name == "folder":
+        return write(root, {**images(), **text})
+    if name == "image folder":
+        return write(root, {**images(), **text}) / "img_align_celeba"
+    if name == "wrapped":
+        return write(root / "celeba", {**images(), **text}).parent
+    if name in ("drive", "drive zip"):
+        places = {"list_eval_partition.txt": "Eval/"}
+        write(root, {places.get(file, "Anno/") + file: data for file, data in text.items()})
+        if name == "drive":
+            return write(root, images("Img/img_align_celeba/"))
+        write_zip(root / "Img/img_align_celeba.zip", images())
+        return root
+    if name in ("zip", "folder with zip"):
+        write(root, text)
+        file = write_zip(
+            root / "img_align_celeba.zip", {**images(), "__MACOSX/img_align_celeba/._000001.jpg": b""}
+        )
+        return file if name == "zip" else root
+    nested = images("img_align_celeba/img_align_celeba/")
+    if name == "kaggle":
+        return write(root, {**nested, **table})
+    if name == "kaggle images":
+        return write(root, {**nested, **table}) / "img_align_celeba/img_align_celeba"
+    assert name == "kaggle zip"
+    return write_zip(root / "archive.zip", {**nested, **table})
+
+
+LAYOUTS = [
+    "folder", "image folder", "wrapped", "drive", "drive zip", "zip", "folder with zip", "kaggle",
+    "kaggle images", "kaggle zip",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_read_alike(name, tmp_path):
+    faces = open_faces(layout(name, tmp_path))
+    assert faces.names.tolist() == NAMES and len(faces) == COUNT
+    assert faces.read("000007.jpg") == jpeg(7)
+    assert faces.parts.dtype == np.int8 and np.bincount(faces.parts).tolist() == [24, 3, 3]
+    assert faces.split("val").tolist() == NAMES[24:27] and faces.split("all").tolist() == NAMES
+    assert list(faces.attributes.columns) == COLUMNS and list(faces.attributes.index) == NAMES
+    assert (faces.attributes.dtypes == "int8").all()
+    expected = [[label(number, 2), label(number, 0)] for number in (5, 2)]
+    labels = faces.labels(["000005.jpg", "000002.jpg"], ["Smiling", "Bald"])
+    assert labels.dtype == np.float32 and labels.tolist() == expected
+    assert faces.missing == 0 and any("official" in note for note in faces.notes)
+    if "kaggle" in name:
+        assert faces.identity is None
+    else:
+        assert faces.identity.dtype == np.int32
+        assert faces.identity.tolist() == [person(n) for n in range(1, COUNT + 1)]
+
+
+def test_plain_folder(tmp_path):
+    write(tmp_path, {"b.PNG": jpeg(2, "PNG"), "a.jpeg": jpeg(1), "notes.txt": "x", "._a.jpeg": b"x"})
+    faces = open_faces(str(tmp_path))
+    assert faces.names.tolist() == ["a.jpeg", "b.PNG"]
+    assert faces.attributes is None and faces.identity is None and faces.missing == 0
+    assert any("hash of the file name" in note and "no identity_CelebA.txt" in note for note in faces.notes)
+    with pytest.raises(CourseError, match="no attributes"):
+        faces.labels(faces.names, ["Male"])
+
+
+def test_partial_copy_is_counted(tmp_path):
+    text = annotation()
+    lines = text["list_attr_celeba.txt"].splitlines()
+    text["list_attr_celeba.txt"] = "\n".join(lines[:2] + lines[2:22]) + "\n"  # 20 of 30 rows
+    write(tmp_path, {**images(names=NAMES[5:25]), **text})
+    faces = open_faces(tmp_path)
+    assert faces.names.tolist() == NAMES[5:20]  # has an image and a row in every file
+    assert faces.missing == 10
+    notes = " ".join(faces.notes)
+    assert "5 images were skipped because list_attr_celeba.txt" in notes
+    assert "announces 30 rows and holds only 20" in notes
+
+
+def test_empty_part_splits_by_person(tmp_path):
+    write(tmp_path, {**images(), **annotation(parts=lambda number: 0)})
+    faces = open_faces(tmp_path)
+    assert "leaves val and test empty" in faces.notes[-1] and "hash of the person" in faces.notes[-1]
+    people = [set(faces.identity[faces.parts == part]) for part in range(3)]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    assert people[0]
+
+    # Stable: with fewer images every face stays in its part.
+    for name in NAMES[::2]:
+        (tmp_path / "img_align_celeba" / name).unlink()
+    fewer = open_faces(tmp_path)
+    assert fewer.parts.tolist() == faces.parts[1::2].tolist()
+
+
+def test_hash_split_is_80_10_10_and_never_changes():
+    names = np.array([f"{number:06d}.jpg" for number in range(20_000)])
+    parts, note = celeba._split(names, None, None)
+    assert np.abs(np.bincount(parts) / len(parts) - [0.8, 0.1, 0.1]).max() < 0.01
+    assert "no list_eval_partition" in note
+    assert parts[:20].tolist() == [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 2, 0]
+
+
+def test_png_copy_keeps_its_annotation(tmp_path):
+    pngs = {f"img_align_celeba_png/{name[:6]}.png": jpeg(1, "PNG") for name in NAMES}
+    faces = open_faces(write(tmp_path, {**pngs, **annotation()}))
+    assert faces.names[0] == "000001.png" and faces.missing == 0
+    assert faces.labels(["000003.png"], COLUMNS).tolist() == [[label(3, column) for column in range(3)]]
+
+
+DAMAGE = {
+    "column missing": ("list_attr_celeba.txt", 7, "000005.jpg -1 1", "line 7 has 3 columns, not 4"),
+    "column too many": ("list_attr_celeba.txt", 9, "000007.jpg -1 1 1 1", "line 9 has 5 columns, not 4"),
+    "no number": ("list_attr_celeba.txt", 5, "000003.jpg -1 yes 1", "line 5 has 'yes' instead of -1, 0 or 1"),
+    "out of range": ("list_attr_celeba.txt", 5, "000003.jpg -1 7 1", "line 5 has '7'"),
+    "cut off": ("list_attr_celeba.txt", 32, "000030.jpg -1", "line 32 has 2 columns"),
+    "no names": ("list_attr_celeba.txt", 2, "", "no line with the attributes' names"),
+    "part": ("list_eval_partition.txt", 4, "000004.jpg 3", "line 4 has '3' instead of 0, 1 or 2"),
+    "first part": ("list_eval_partition.txt", 1, "000001.jpg", "line 1 has 1 columns"),
+    "person": ("identity_CelebA.txt", 2, "000002.jpg 1.5", "line 2 has '1.5' instead of a person's number"),
+    "twice": ("identity_CelebA.txt", 2, "000001.jpg 1", "lists '000001.jpg' twice"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_annotation_names_file_and_line(damage, tmp_path):
+    file, line, text, message = DAMAGE[damage]
+    files = annotation()
+    lines = files[file].splitlines()
+    lines[line - 1] = text
+    files[file] = "\n".join(lines)
+    write(tmp_path, {**images(), **files})
+    with pytest.raises(CourseError) as error:
+        open_faces(tmp_path)
+    assert file in str(error.value) and message in str(error.value)
+
+
+def test_damaged_csv_names_line(tmp_path):
+    files = annotation(comma=True)
+    files["list_attr_celeba.csv"] = files["list_attr_celeba.csv"].replace("000004.jpg,", "000004.jpg,,")
+    write(tmp_path, {**images(), **files})
+    with pytest.raises(CourseError, match=r"list_attr_celeba.csv' line 5 has 5 columns, not 4"):
+        open_faces(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"30\n", b"\x00\xff\xfe\x80" * 50, b"<html><body>Quota exceeded</body></html>"]
+)
+def test_annotation_that_is_something_else(data, tmp_path):
+    write(tmp_path, {**images(), **annotation(), "list_attr_celeba.txt": data})
+    with pytest.raises(CourseError, match="list_attr_celeba.txt"):
+        open_faces(tmp_path)
+
+
+def test_annotation_of_other_images(tmp_path):
+    write(tmp_path, {"img_align_celeba/me.jpg": jpeg(), **annotation()})
+    with pytest.raises(CourseError, match="None of the 1 images"):
+        open_faces(tmp_path)
+
+
+def test_mistakes_in_one_sentence(tmp_path):
+    with pytest.raises(CourseError, match="does not exist"):
+        open_faces(tmp_path / "nowhere")
+    with pytest.raises(CourseError, match="holds no JPEG or PNG"):
+        open_faces(tmp_path)
+    write_zip(tmp_path / "empty.zip", {"readme.txt": b"x"})
+    with pytest.raises(CourseError, match="holds no JPEG or PNG"):
+        open_faces(tmp_path / "empty.zip")
+    whole = write_zip(tmp_path / "img_align_celeba.zip", images()).read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CourseError, match="damaged or was not downloaded completely"):
+        open_faces(tmp_path / "cut.zip")
+
+    faces = open_faces(write(tmp_path / "good", {**images(), **annotation()}))
+    with pytest.raises(CourseError, match="no part 'valid'; choose one of train, val, test, all"):
+        faces.split("valid")
+    with pytest.raises(CourseError, match="no attribute 'Hat'.*Bald, Male, Smiling"):
+        faces.labels(faces.names, ["Male", "Hat"])
+    with pytest.raises(CourseError, match="no image 'x.jpg'"):
+        faces.labels(["x.jpg"], ["Male"])
+    with pytest.raises(CourseError, match="x.jpg"):
+        faces.read("x.jpg")
+
+
+def test_damaged_zip_entry_is_named(tmp_path):
+    file = write_zip(tmp_path / "img_align_celeba.zip", images())
+    data = bytearray(file.read_bytes())
+    data[data.index(jpeg(2)) + 50] ^= 255
+    file.write_bytes(data)
+    faces = open_faces(file)
+    assert faces.read("000001.jpg") == jpeg(1)
+    with pytest.raises(CourseError, match="000002.jpg"):
+        faces.read("000002.jpg")
+    with pytest.raises(CourseError, match="no image 'x.jpg'"):
+        faces.read("x.jpg")
+
+
+def test_doubled_names_in_zip(tmp_path):
+    faces = open_faces(write_zip(tmp_path / "a.zip", {**images("one/"), **images("two/", NAMES[:2])}))
+    assert len(faces) == COUNT and "2 images are in 'a.zip' twice" in faces.notes[0]
+
+
+def test_zip_is_read_by_many_threads(tmp_path):
+    faces = open_faces(write_zip(tmp_path / "img_align_celeba.zip", images()))
+    expected = {name: jpeg(int(name[:6])) for name in NAMES}
+    wrong = []
+
+    def work():
+        wrong.extend(name for _ in range(20) for name in NAMES if faces.read(name) != expected[name])
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+REAL = Path(os.environ.get("GAN_COURSE_REAL_FACES", "nowhere"))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="GAN_COURSE_REAL_FACES does not name a folder of real faces")
+def test_real_faces():
+    half = open_faces(REAL / "celeba_half")
+    assert len(half) == 10_000 and half.missing == 192_599 and half.attributes.shape == (10_000, 40)
+    people = [set(half.identity[half.parts == part]) for part in range(3)]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    assert np.abs(np.bincount(half.parts) / 10_000 - [0.8, 0.1, 0.1]).max() < 0.02
+
+    full = open_faces(REAL / "celeba_fullres" / "img_align_celeba.zip")
+    assert len(full) == 558 and full.attributes is None
+    assert Image.open(io.BytesIO(full.read("000558.jpg"))).size == (178, 218)
