@@ -42,6 +42,8 @@ def sample(options):
 
     if options.count < 1:
         raise CourseError(f"--count is {options.count}; give 1 or more.")
+    if options.seed < 0:
+        raise CourseError(f"--seed is {options.seed}; give 0 or more.")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
     is_run = Path(options.name).is_dir()
@@ -59,10 +61,10 @@ def parser():
     defaults = argparse.ArgumentDefaultsHelpFormatter
 
     data = commands.add_parser("data", help="get faces to train on").add_subparsers(required=True, metavar="toon|celeba")
-    p = data.add_parser("toon", help="render labelled cartoon faces (about a minute)", formatter_class=defaults)
-    p.add_argument("--count", type=int, default=12000, help="how many faces")
-    p.add_argument("--seed", type=int, default=0, help="another seed draws other faces")
-    p.add_argument("--out", type=Path, help="the folder to write; data/toon if not given")
+    p = data.add_parser("toon", help="render labelled cartoon faces (about a minute)")
+    p.add_argument("--count", type=int, default=12000, help="how many faces (default: 12000)")
+    p.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default: 0)")
+    p.add_argument("--out", type=Path, help="the folder to write (default: data/toon)")
     p.set_defaults(run=toon)
 
     p = data.add_parser("celeba", help="fetch and verify CelebA, real faces (1.4 GB)")
@@ -106,16 +108,26 @@ def parser():
 def main(arguments=None):
     """Run one command; return the exit status: 0, 2 after a user's mistake, 130 after Ctrl-C."""
     options = parser().parse_args(arguments)
-    warnings.showwarning = _one_line(warnings.showwarning)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line(warnings.showwarning)
+            options.run(options)
     except CourseError as error:
-        print(f"gan_course: {error}", file=sys.stderr)
-        return 2
+        return _failed(error)
+    except OSError as error:  # no rights, a file in the place of a folder, a full disk
+        return _failed(f"{error}; check the path, your rights and the free space.")
     except KeyboardInterrupt:
-        print("gan_course: stopped; give the same command to go on.", file=sys.stderr)
-        return 130
+        return _failed("stopped; give the same command to go on.", status=130)
+    except Exception as error:
+        if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):
+            raise
+        return _failed("The memory is full; give a smaller --batch-size, --width or --resolution.")
     return 0
+
+
+def _failed(sentence, status=2):
+    print(f"gan_course: {sentence}", file=sys.stderr)
+    return status
 
 
 def _one_line(usual):

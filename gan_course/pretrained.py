@@ -15,7 +15,8 @@ FOLDER = ROOT / "data" / "weights"
 
 def index():
     """Return {name: entry} of the shipped weights; an entry has file, bytes, sha256, settings and summary."""
-    return json.loads((FOLDER / "index.json").read_text())
+    path = FOLDER / "index.json"
+    return json.loads(path.read_text()) if path.is_file() else {}  # an installed copy ships none
 
 
 def load(name):
@@ -27,7 +28,8 @@ def load(name):
 
     entries = index()
     if name not in entries:
-        raise CourseError(f"'{name}' is neither a run nor shipped weights; shipped are {', '.join(entries)}.")
+        shipped = ", ".join(entries) or "none in this copy"
+        raise CourseError(f"'{name}' is neither the folder of a run nor shipped weights; shipped: {shipped}.")
     entry = entries[name]
     path = FOLDER / entry["file"]
     data = path.read_bytes() if path.is_file() else b""

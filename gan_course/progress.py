@@ -7,6 +7,6 @@ def progress(iterable=None, *, total=None, desc="", unit="it"):
     """Wrap `iterable` in a bar: a widget in a notebook, a line in a terminal, silent elsewhere.
 
     `disable=None` is tqdm's own rule for "quiet when the output is no terminal".
-    The bar vanishes when done, so that stored notebooks stay clean.
+    Work that ends within half a second shows no bar. A longer bar vanishes when done.
     """
-    return tqdm(iterable, total=total, desc=desc, unit=unit, leave=False, disable=None)
+    return tqdm(iterable, total=total, desc=desc, unit=unit, leave=False, disable=None, delay=0.5)

@@ -10,7 +10,7 @@ import sys
 # 3: also without the graph optimiser's harmless "remapper failed". What matters is raised as an exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-if "tensorflow" not in sys.modules:
+if "tensorflow" not in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
     # The notes come before TensorFlow reads its log level, straight to file descriptor 2.
     sys.stderr.flush()
     kept = os.dup(2)

@@ -1,5 +1,6 @@
 """Pictures of many faces: sheets, GIFs and curves. No mathematics here."""
 
+import io
 import os
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from gan_course.errors import CourseError
 
 
 def to_uint8(images):
-    """Return pictures in [-1, 1] as bytes: clip(round((x + 1) * 127.5), 0, 255). Bytes pass unchanged."""
+    """Return pictures in [-1, 1] as bytes: clip(round((x + 1) * 127.5), 0, 255), NaN as 0. Bytes pass unchanged."""
     images = np.asarray(images)
     if images.dtype == np.uint8:
         return images
-    return np.clip(np.rint((images.astype("float32") + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    pixels = np.clip(np.rint((images.astype("float32") + 1.0) * 127.5), 0, 255)
+    return np.nan_to_num(pixels).astype(np.uint8)
 
 
 def sheet(images, columns=None, gap=2, scale=1):
@@ -49,16 +51,21 @@ def save(path, page):
     return path
 
 
+def evenly(items, most=100):
+    """Return at most `most` of `items` in their order, evenly spaced, the first and the last among them."""
+    items = list(items)
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).astype(int))]
+
+
 def save_gif(path, pages, seconds=6.0, hold=1.5):
     """Write `pages` (uint8, equal shapes) as a GIF of about `seconds` that rests on its last page for `hold`.
 
-    At most 100 of the pages are used, evenly spaced, the first and the last among them.
+    At most 100 of the pages are used (see `evenly`).
     """
     path = Path(path)
-    pages = list(pages)
-    if not pages:
+    chosen = evenly(pages)
+    if not chosen:
         raise CourseError(f"There is no picture to put into {path}; train at least until the first sheet.")
-    chosen = [pages[i] for i in np.unique(np.linspace(0, len(pages) - 1, min(100, len(pages))).astype(int))]
     each = max(40, 1000 * seconds / len(chosen))  # milliseconds; browsers slow down anything quicker
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.gif")
@@ -85,6 +92,17 @@ def display_picture(page, alt, width=None):
 
     data = iio.imwrite("<bytes>", page, extension=".jpg", quality=90)
     display(Image(data=data, format="jpeg", alt=alt, width=width or page.shape[1]))
+
+
+def figure(fig, alt):
+    """Show a matplotlib figure in the notebook as a PNG with alt text, and close it."""
+    import matplotlib.pyplot as plt
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
+    plt.close(fig)
+    display(Image(data=buffer.getvalue(), format="png", alt=alt))
 
 
 def curves(ax, steps, values, labels=None):

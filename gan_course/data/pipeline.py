@@ -257,8 +257,8 @@ def faces(
 
     Each epoch shows every picture at most once, in an order of its own; the last pictures that fill no
     batch are left out. The batch at step k is a pure function of `seed` and k; `start_step=k` starts there
-    at no cost. The dataset carries `image_count` and `steps_per_epoch`, the numbers that `fit` needs.
-    Under `tf.distribute`, `batch_size` is the sum over replicas, and pictures are not sharded by worker.
+    at no cost. The dataset carries `image_count` and `steps_per_epoch`. Give the latter to `fit`, or its
+    first epoch never ends. Under `tf.distribute`, `batch_size` is the sum over replicas, without sharding.
 
     Raises `CourseError` like `load`, for an unknown attribute, and for fewer pictures than a batch.
     """
@@ -286,7 +286,8 @@ def faces(
     def pick(indices):
         if table is not None:
             return tf.gather(table, indices)
-        return tf.numpy_function(lambda rows: images[rows], [indices], tf.uint8, stateful=False)
+        x = tf.numpy_function(lambda rows: images[rows], [indices], tf.uint8, stateful=False)
+        return tf.ensure_shape(x, (None, *images.shape[1:]))
 
     def epoch_indices(epoch):
         # Not `index_shuffle`, which needs no array: it knows only 256 orders for a seed and an epoch number.
@@ -294,12 +295,19 @@ def faces(
         order = order[: steps_per_epoch * batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps_per_epoch, batch_size)))
 
+    def mirror_all(x):
+        rows = tf.reshape(x, (-1, resolution, 3))  # TensorFlow has a quick reverse for this rank only
+        return tf.reshape(tf.reverse(rows, [1]), tf.shape(x))
+
     def batch(step, indices):
-        x = tf.ensure_shape(pick(indices), (batch_size, resolution, resolution, 3))
-        if mirror:
-            flip = tf.random.stateless_uniform((batch_size,), tf.stack([seed, step])) < 0.5
-            both = tf.concat([x, tf.reverse(x, [2])], 0)  # ten times as fast as tf.where and x[:, :, ::-1]
-            x = tf.gather(both, tf.range(batch_size) + batch_size * tf.cast(flip, tf.int32))
+        if mirror:  # gather both kinds apart: half the work of mirroring all and choosing afterwards
+            flip = tf.cast(tf.random.stateless_uniform((batch_size,), tf.stack([seed, step])) < 0.5, tf.int32)
+            plain, mirrored = tf.dynamic_partition(indices, flip, 2)
+            places = tf.dynamic_partition(tf.range(batch_size), flip, 2)
+            x = tf.dynamic_stitch(places, [pick(plain), mirror_all(pick(mirrored))])
+        else:
+            x = pick(indices)
+        x = tf.ensure_shape(x, (batch_size, resolution, resolution, 3))
         x = tf.cast(x, tf.float32) / 127.5 - 1.0
         return x if labels is None else (x, tf.gather(labels, indices))
 
@@ -310,8 +318,6 @@ def faces(
     indices = tf.data.Dataset.counter(start=epoch).flat_map(epoch_indices).skip(done)
     steps = indices.enumerate(start=start_step)
     dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    # Told that the data never ends, Keras says what is missing when `steps_per_epoch` is forgotten.
-    endless = tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
-    dataset = dataset.apply(endless).with_options(options)
+    dataset = dataset.with_options(options)
     dataset.image_count, dataset.steps_per_epoch = count, steps_per_epoch
     return dataset

@@ -1,6 +1,9 @@
 """Two players, one `fit`: the training engine of the course."""
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -51,6 +54,8 @@ class GAN(keras.Model):
         name="gan",
     ):
         super().__init__(name=name)
+        if not 0.0 <= r1_gamma < math.inf:
+            raise CourseError(f"r1_gamma is {r1_gamma}; give a number from 0 (no penalty) on.")
         if r1_interval < 1:
             raise CourseError(f"r1_interval is {r1_interval}; give a whole number of steps, 1 or more.")
         if not 0.0 <= ema_decay < 1.0:
@@ -99,9 +104,14 @@ class GAN(keras.Model):
         # Listed here so that Keras resets them at the start of every epoch.
         return list(self.means.values())
 
-    def fit(self, x=None, *args, shuffle=False, **kwargs):
-        """Train, as `keras.Model.fit`. A dataset shuffles itself, so Keras is not asked to (it would warn)."""
-        return super().fit(x, *args, shuffle=shuffle, **kwargs)
+    def fit(self, x=None, *args, **kwargs):
+        """Train, as `keras.Model.fit`. A dataset shuffles itself, so Keras is not asked to (it would warn).
+
+        The endless datasets of `gan_course.data.pipeline.faces` know the length of their epoch.
+        """
+        kwargs.setdefault("shuffle", isinstance(x, np.ndarray))
+        kwargs.setdefault("steps_per_epoch", getattr(x, "steps_per_epoch", None))
+        return super().fit(x, *args, **kwargs)
 
     def call(self, latent):
         """Return the averaged generator's pictures for latent vectors (batch, latent_dim)."""

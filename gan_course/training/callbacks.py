@@ -1,6 +1,8 @@
 """What happens beside the training: guards, limits, sheets of faces, the log."""
 
 import csv
+import math
+import os
 import time
 from pathlib import Path
 
@@ -22,11 +24,13 @@ class Guard(keras.callbacks.Callback):
     - A loss that is not a number: the weights are spoilt.
     - A discriminator that has won: its loss stays below `won` (sure of nearly every picture) for `patience`
       epochs. The saturated generator then gets next to no gradient.
+
+    `say` is called with the sentence.
     """
 
-    def __init__(self, won=0.02, patience=5):
+    def __init__(self, won=0.02, patience=5, say=print):
         super().__init__()
-        self.won, self.patience = won, patience
+        self.won, self.patience, self.say = won, patience, say
         self.reason, self.count = None, 0
 
     def on_train_begin(self, logs=None):
@@ -38,7 +42,7 @@ class Guard(keras.callbacks.Callback):
         if broken:
             self.reason = (
                 f"Training stopped at step {int(self.model.step)}: {broken[0]} is {logs[broken[0]]}; "
-                "go back to the last checkpoint with a smaller learning rate."
+                "start again with a smaller learning rate."
             )
         elif self.count >= self.patience:
             self.reason = (
@@ -47,7 +51,7 @@ class Guard(keras.callbacks.Callback):
             )
         if self.reason:
             self.model.stop_training = True
-            print(self.reason)
+            self.say(self.reason)
 
 
 class Limit(keras.callbacks.Callback):
@@ -68,8 +72,11 @@ class Limit(keras.callbacks.Callback):
         self.start = time.perf_counter()
         self.step = int(self.model.step)
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.first = int(self.model.step)
+
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1  # cheaper than to ask the model
+        self.step = self.first + batch + 1  # cheaper than to ask the model; right for steps_per_execution too
         late = self.minutes is not None and self.clock() >= 60 * self.minutes
         if late or (self.steps is not None and self.step >= self.steps):
             self.model.stop_training = True
@@ -101,18 +108,22 @@ class Sheets(keras.callbacks.Callback):
         for path in self.files():
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
+        for left in self.folder.glob(".step-*") if self.folder else []:  # half a file, of a killed process
+            left.unlink()
         if step == 0:
             self._draw()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._draw()
+        if np.isfinite(list((logs or {}).values())).all():
+            self._draw()
 
     def files(self):
         return sorted(self.folder.glob("step-*.png")) if self.folder else []
 
     def gif(self, path, **kwargs):
         """Write the sheets as a GIF in the order of their steps; see `show.save_gif`."""
-        return show.save_gif(path, [iio.imread(p) for p in self.files()] or self.pages, **kwargs)
+        # Chosen before they are read: a long run has more sheets than fit into memory.
+        return show.save_gif(path, [iio.imread(p) for p in show.evenly(self.files())] or self.pages, **kwargs)
 
 
 class Log(keras.callbacks.Callback):
@@ -130,17 +141,18 @@ class Log(keras.callbacks.Callback):
             with open(self.path, newline="") as file:
                 rows = list(csv.reader(file))
             kept = rows[:1] + [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= int(self.model.step)]
-            with open(self.path, "w", newline="") as file:
+            partial = self.path.with_suffix(".partial")
+            with open(partial, "w", newline="") as file:
                 csv.writer(file).writerows(kept)
+            os.replace(partial, self.path)
 
     def on_epoch_end(self, epoch, logs=None):
         step = int(self.model.step)
         row = {"step": step, "images": step * self.batch_size, "seconds": round(self.clock(), 1)}
         row |= {name: round(value, 5) for name, value in logs.items()}
-        new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
             writer = csv.DictWriter(file, row)
-            if new:
+            if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
 
@@ -157,7 +169,7 @@ class Bar(keras.callbacks.Callback):
 
         timed = self.limit.steps is None
         self.bar = progress(
-            total=round(60 * self.limit.minutes) if timed else self.limit.steps,
+            total=math.ceil(60 * self.limit.minutes) if timed else self.limit.steps,
             desc="training",
             unit="s" if timed else "step",
         )

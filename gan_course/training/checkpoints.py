@@ -7,8 +7,10 @@ in order and a JSON record: step, seconds trained, and the variables' names.
 import json
 import os
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -17,7 +19,8 @@ import numpy as np
 from gan_course.errors import CourseError, CourseWarning
 
 # What a truncated or overwritten file makes NumPy and zipfile raise.
-DAMAGED = (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, IndexError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGED += (KeyError, IndexError, ValueError, TypeError, EOFError, OSError, RuntimeError)
 
 
 def save(path, gan, seconds=0.0):
@@ -83,7 +86,7 @@ def restore(folder, gan):
 class Checkpoints(keras.callbacks.Callback):
     """Save at the end of every epoch and keep the newest `keep` files.
 
-    A state with a NaN in its losses is not saved: the last sound one stays the newest.
+    A state with a NaN in its losses or weights is not saved: the last sound one stays the newest.
     `clock` returns the seconds trained so far.
     """
 
@@ -92,7 +95,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.folder, self.keep, self.clock = Path(folder), keep, clock
 
     def on_epoch_end(self, epoch, logs=None):
-        if not np.all(np.isfinite(list((logs or {}).values()))):
+        # The weights as well: a loss is of the weights before its step.
+        if not all(np.isfinite(x).all() for x in [list((logs or {}).values()), *map(np.asarray, self.model.state())]):
             return
         save(self.folder / f"step-{int(self.model.step):09d}.npz", self.model, self.clock())
         for old in existing(self.folder)[self.keep :]:

@@ -8,6 +8,7 @@
 """
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -32,15 +33,15 @@ class Settings:
     latent_dim: int = 64
     width: int = 32
     max_width: int = 256
-    batch_size: int = 32
-    rate: float = 5e-4
+    batch_size: int = 16
+    rate: float = 1e-3
     loss: str = "non_saturating"
-    r1_gamma: float = 1.0
+    r1_gamma: float = 10.0
     r1_interval: int = 16
-    ema_decay: float = 0.998
+    ema_decay: float = 0.999
     mirror: bool = True
     seed: int = 0
-    epoch: int = 100  # steps between two sheets, log rows and checkpoints
+    epoch: int = 200  # steps between two sheets, log rows and checkpoints
 
 
 def build_generator(settings):
@@ -55,8 +56,10 @@ def build(settings):
     if s.model != "dcgan":
         raise CourseError(f"There is no model called '{s.model}'; choose dcgan.")
     for name in ("latent_dim", "width", "max_width", "batch_size", "epoch", "rate"):
-        if getattr(s, name) <= 0:
+        if not 0 < getattr(s, name) < math.inf:
             raise CourseError(f"{name} is {getattr(s, name)}; give a number above 0.")
+    if not 0 <= s.seed < 2**32:
+        raise CourseError(f"seed is {s.seed}; give a whole number from 0 to {2**32 - 1}.")
     keras.utils.set_random_seed(s.seed)
     gan = GAN(
         build_generator(s),
@@ -78,9 +81,17 @@ def read_settings(run):
         raise CourseError(f"{run} holds no run (there is no settings.json); start one with 'python -m gan_course train'.")
     try:
         values = json.loads(path.read_text())
-        return Settings(**{f.name: values[f.name] for f in fields(Settings) if f.name in values})
+        if not isinstance(values, dict):
+            raise TypeError("it is not a JSON object")
+        # A run of an older version lacks the newer fields; it gets their defaults.
+        chosen = Settings(**{f.name: values[f.name] for f in fields(Settings) if f.name in values})
+        for f in fields(Settings):
+            value = getattr(chosen, f.name)
+            if type(value) is not f.type and not (f.type is float and type(value) is int):
+                raise TypeError(f"{f.name} is {value!r}")
     except (ValueError, TypeError) as error:
         raise CourseError(f"{path} is damaged ({error}); restore it or choose another folder.") from error
+    return chosen
 
 
 def load(run):
@@ -100,8 +111,11 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
     """
     run = Path(run)
     chosen = {name: value for name, value in chosen.items() if value is not None}
-    if (steps is not None and steps <= 0) or (minutes is not None and minutes <= 0):
-        raise CourseError("The number of steps or minutes must be above 0.")
+    for name, value in (("steps", steps), ("minutes", minutes)):
+        if value is not None and not 0 < value < math.inf:
+            raise CourseError(f"{name} is {value}; give a number above 0.")
+    if steps is None and minutes is None:
+        minutes = 10
     if run.exists() and not run.is_dir():
         raise CourseError(f"{run} is a file; give a folder for the run.")
     if (run / "settings.json").exists():
@@ -116,23 +130,25 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
                 )
         data = chosen.get("data", settings.data)
     else:
-        if run.exists() and any(run.iterdir()):
+        if run.exists() and any(path.suffix != ".partial" for path in run.iterdir()):
             raise CourseError(f"{run} is not empty and holds no run; choose a new folder.")
         settings = Settings(**chosen)
         data = settings.data
     gan = build(settings)
     record = checkpoints.restore(run / "checkpoints", gan) or {"step": 0, "seconds": 0.0}
+    sheets = Sheets(run / "sheets", seed=settings.seed)
     if (steps and record["step"] >= steps) or (minutes and record["seconds"] >= 60 * minutes):
         print(f"{run} has {record['step']} steps and {record['seconds'] / 60:.1f} minutes already; ask for more to go on.")
+        if not (run / "training.gif").exists():  # killed while it was written
+            sheets.gif(run / "training.gif")
         return gan
     dataset = faces(
         data, settings.resolution, settings.batch_size, mirror=settings.mirror, seed=settings.seed, start_step=record["step"]
     )
     _write_settings(run, settings)
 
-    limit = Limit(steps, minutes if minutes or steps else 10, trained=record["seconds"])
-    guard = Guard()
-    sheets = Sheets(run / "sheets", seed=settings.seed)
+    limit = Limit(steps, minutes, trained=record["seconds"])
+    guard = Guard(say=lambda reason: None)  # raised below
     callbacks = [
         limit,
         guard,
@@ -143,8 +159,11 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
     ]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False))
-    # Epochs without end: the limit stops them.
-    gan.fit(dataset, steps_per_epoch=settings.epoch, epochs=10**9, verbose=0, callbacks=callbacks)
+    # Epochs without end: the limit stops them. TensorBoard's curves go on at the epoch where they stopped.
+    first = record["step"] // settings.epoch
+    gan.fit(
+        dataset, steps_per_epoch=settings.epoch, initial_epoch=first, epochs=10**9, verbose=0, callbacks=callbacks
+    )
     sheets.gif(run / "training.gif")
     if guard.reason:
         raise CourseError(guard.reason)
@@ -153,6 +172,8 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
 
 def _write_settings(run, settings):
     run.mkdir(parents=True, exist_ok=True)
+    for left in run.glob("*.partial"):  # of a process that was killed
+        left.unlink()
     partial = run / f"settings.{os.getpid()}.partial"
     partial.write_text(json.dumps(asdict(settings), indent=1) + "\n")
     os.replace(partial, run / "settings.json")

@@ -1,0 +1,31 @@
+# Short names for the commands that README.md gives in full.
+#   make lab                                  install, render the faces, open the course
+#   make test                                 every test, and every notebook in the smoke profile
+#   make lessons PROFILE=laptop LESSON=02_dcgan   execute lessons and store their outputs (no LESSON: all)
+
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= laptop
+LESSON ?=
+BIN = $(VENV)/bin/python
+
+.PHONY: lab test lessons
+.SECONDARY:
+
+lab: $(VENV)/installed-lab data/toon/list_attr_celeba.txt
+	$(BIN) -m jupyterlab notebooks/00_start_here.ipynb
+
+test: $(VENV)/installed-test
+	$(BIN) -m pytest
+
+lessons: $(VENV)/installed-test
+	$(BIN) tools/lessons.py --profile $(PROFILE) $(LESSON)
+
+data/toon/list_attr_celeba.txt: | $(VENV)/installed-lab
+	$(BIN) -m gan_course data toon
+
+$(VENV)/installed-%: requirements.txt pyproject.toml
+	@$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN) -m pip install --quiet --editable ".[$*]"
+	@touch $@

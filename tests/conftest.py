@@ -1,0 +1,64 @@
+"""What several test files need: a small CelebA folder of noise, and tiny networks."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def write_faces(folder, count=40, size=24, seed=0):
+    """Write `count` noise JPEGs as a CelebA folder: 80% train, 10% val, 10% test."""
+    random = np.random.default_rng(seed)
+    images = folder / "img_align_celeba"
+    images.mkdir(parents=True)
+    names = [f"{i + 1:06d}.jpg" for i in range(count)]
+    for name in names:
+        # Two colours and a little noise, so that there is something to learn.
+        picture = np.zeros((size, size, 3)) + random.uniform(0, 255, 3)
+        picture[size // 4 : -size // 4, size // 4 : -size // 4] = random.uniform(0, 255, 3)
+        picture = np.clip(picture + random.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=95)
+        (images / name).write_bytes(buffer.getvalue())
+    parts = np.repeat([0, 1, 2], [count - 2 * (count // 10), count // 10, count // 10])
+    rows = [f"{name} {part}" for name, part in zip(names, parts, strict=True)]
+    (folder / "list_eval_partition.txt").write_text("\n".join(rows) + "\n")
+    rows = [f"{name} {'1' if i % 2 else '-1'}" for i, name in enumerate(names)]
+    (folder / "list_attr_celeba.txt").write_text("\n".join([str(count), "Smiling", *rows]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def face_folder(tmp_path_factory):
+    """A CelebA folder of 40 small pictures (32 of them to train on)."""
+    return write_faces(tmp_path_factory.mktemp("faces") / "celeba")
+
+
+@pytest.fixture
+def pictures():
+    """32 random pictures of 16x16, float32 in [-1, 1]."""
+    return np.random.default_rng(7).uniform(-1, 1, (32, 16, 16, 3)).astype("float32")
+
+
+@pytest.fixture
+def tiny_gan():
+    """A function that builds a compiled 16x16 DCGAN of a few hundred weights, the same at every call."""
+
+    def build(dense=False, optimizers=(), jit_compile=False, weights=0, **options):
+        from gan_course import quiet  # noqa: F401  isort: skip
+        import keras
+
+        from gan_course.models import dcgan, dense_gan
+        from gan_course.training import GAN
+
+        keras.utils.set_random_seed(weights)
+        if dense:  # without batch norm
+            networks = dense_gan.build_generator(16, 8, 8), dense_gan.build_discriminator(16, 8)
+        else:
+            networks = dcgan.build_generator(16, 8, 4, 8), dcgan.build_discriminator(16, 4, 8)
+        gan = GAN(*networks, **{"r1_gamma": 1.0, "r1_interval": 2, **options})
+        gan.compile(*optimizers, jit_compile=jit_compile)
+        return gan
+
+    return build

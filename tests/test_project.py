@@ -1,0 +1,205 @@
+"""The repository itself: README in date, lessons fit to be published, one version, tidy code."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import lessons
+import nbformat
+import pytest
+import readme
+
+from gan_course import __version__
+
+ROOT = readme.ROOT
+BUILT = ("00_start_here", "01_vanilla_gan", "02_dcgan")
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+
+
+def test_generated_parts_are_in_date(capsys):
+    assert readme.main(check=True) == 0, capsys.readouterr().out
+
+
+def test_the_lessons_exist_and_have_solutions():
+    assert set(BUILT) <= {path.stem for path in LESSONS} <= {name for name, *_ in readme.LESSONS}
+    assert {path.stem for path in SOLUTIONS} == {f"{path.stem}_solutions" for path in LESSONS}
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_lesson_is_fit_to_be_published(path):
+    assert lessons.problems(nbformat.read(path, as_version=4)) == []
+    assert "<!-- measured:begin -->" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_solution_is_fit_to_be_published(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert lessons.problems(notebook, executed=False) == []
+    errors = [output.ename for cell in notebook.cells for output in cell.get("outputs", []) if "ename" in output]
+    assert not errors, "a solved exercise raises nothing"
+
+
+def test_pictures_and_links_of_the_markdown_files_exist():
+    for path in (ROOT / "README.md", ROOT / "data/README.md", ROOT / "benchmarks/README.md"):
+        for alt, target in re.findall(r"(!?\[[^\]]*\])\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+            assert alt != "![]", f"{path.name}: {target} has no alt text"
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target} does not exist"
+
+
+def test_there_is_one_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"version", "dependencies"} <= set(project["dynamic"]), "gan_course/__init__.py and requirements.txt"
+
+
+def test_a_fork_changes_its_address_in_one_place():
+    """No file but those that tools/readme.py writes may hold the address."""
+    address = readme.repository().removeprefix("https://")
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if files.returncode:
+        pytest.skip("not a git checkout")
+    generated = {path for path, _ in readme.expected()} | {ROOT / "pyproject.toml"}
+    for path in (ROOT / name for name in files.stdout.splitlines()):
+        if path.suffix in (".py", ".md", ".toml", ".ipynb", "") and path.is_file() and path not in generated:
+            assert address not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff(command):
+    pytest.importorskip("ruff")
+    done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+# --- the tools ----------------------------------------------------------------------------------------
+
+
+def notebook(*outputs, source="1", **more):
+    cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(outputs), **more)
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def stream(text, name="stdout"):
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+def test_cleaning_keeps_what_the_student_wants_and_nothing_of_this_computer():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    book = notebook(
+        stream(f"faces are in {ROOT}/data/toon\n"),
+        stream("training:  12%|█▏   | 12/100 [00:01<00:09]\rtraining: 100%|██| 100/100 [00:09<00:00]\n", "stderr"),
+        nbformat.v4.new_output("display_data", view | {"text/plain": "  0%|          | 0/3 [00:00<?, ?it/s]"}),
+        nbformat.v4.new_output("display_data", view | {"text/plain": "interactive(children=(FloatSlider(...)))"}),
+        metadata={"tags": ["keep"], "execution": {"iopub.status.busy": "2026-01-01"}},
+    )
+    book.metadata["widgets"] = {"state": {}}
+    lessons.clean(book)
+    text, control = book.cells[0].outputs
+    assert text.text == "faces are in data/toon\n"
+    assert control.data["text/markdown"] == lessons.CONTROLS
+    assert book.cells[0].metadata == {"tags": ["keep"]} and "widgets" not in book.metadata
+    assert lessons.problems(book) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "word"),
+    [
+        (stream("UserWarning: old\n", "stderr"), "stderr"),
+        (stream("DeprecationWarning: old\n"), "warning"),
+        (stream("/home/me/faces\n"), "path"),
+        (stream("<object at 0x7f0011223344>\n"), "address"),
+        (nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), "ValueError"),
+        (nbformat.v4.new_output("display_data", {"image/png": ""}), "alt text"),
+        (stream("x" * lessons.LIMIT), "MB"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_problems_are_found(output, word):
+    found = lessons.problems(notebook(output))
+    assert len(found) == 1 and word in found[0], found
+
+
+def test_unsolved_exercises_are_no_problem_and_cells_run_in_order():
+    stub = nbformat.v4.new_output("error", ename="NotImplementedError", evalue="", traceback=[])
+    book = notebook(stub)
+    assert lessons.problems(book) == []
+    book.cells[0].execution_count = 2
+    assert "top to bottom" in lessons.problems(book)[0]
+    book.cells[0].execution_count = None
+    assert lessons.problems(book, executed=False) == []
+
+
+def test_the_meter_sees_memory_and_time_of_child_processes():
+    with lessons.Meter(interval=0.02) as meter:
+        subprocess.run([sys.executable, "-c", "import time; x = bytearray(200 * 2**20); time.sleep(0.5)"], check=True)
+    assert 200 < meter.peak / 2**20 < 400
+    assert 0.5 < meter.seconds < 30
+
+
+@pytest.fixture
+def small_course(tmp_path, monkeypatch):
+    """A copy of the repository's shape in which a test may run and store a lesson."""
+    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "gan_course").mkdir()
+    shutil.copy(ROOT / "gan_course/__init__.py", tmp_path / "gan_course")
+    (tmp_path / "notebooks").mkdir()
+    for module in (readme, lessons):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(readme, "RESULTS", tmp_path / "benchmarks/results/lessons.json")
+    # The set-up cell imports TensorFlow; in this copy it need not.
+    (tmp_path / "gan_course/quiet.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def write_lesson(course, *sources):
+    title = nbformat.v4.new_markdown_cell("# Title\n\n<!-- measured:begin -->\n<!-- measured:end -->")
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    path = course / "notebooks/00_start_here.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[title, *cells]), path)
+    return path
+
+
+def test_a_lesson_is_measured_and_stored_and_the_readme_tells(small_course):
+    path = write_lesson(small_course, "import os\nprint(6 * 7, os.getcwd())")
+    assert lessons.run(path, "laptop", store=True) == []
+    assert nbformat.read(path, as_version=4).cells[-1].outputs[0].text == "42 notebooks\n"
+    measured = readme.results()["00_start_here", "laptop"]
+    assert 0 < measured["minutes"] < 1 and measured["peak_mib"] > 20
+    readme.main()
+    assert readme.main(check=True) == 0
+    assert "Measured: `laptop`" in path.read_text(encoding="utf-8")
+    assert readme.cost(measured) in (small_course / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_lesson_with_a_warning_is_not_stored(small_course):
+    path = write_lesson(small_course, "import warnings\nwarnings.warn('old')")
+    before = path.read_text()
+    assert "stderr" in lessons.run(path, "laptop", store=True)[0]
+    assert path.read_text() == before and not readme.RESULTS.exists()
+
+
+def test_a_lesson_that_fails_is_not_stored(small_course):
+    path = write_lesson(small_course, "print('so far')", "raise ValueError('too bad')")
+    before = path.read_text()
+    assert "too bad" in lessons.run(path, "laptop", store=True)[0]
+    assert path.read_text() == before and not readme.RESULTS.exists()
+
+
+def test_a_fork_gets_its_own_links(small_course):
+    path = write_lesson(small_course, "print(1)")
+    project = small_course / "pyproject.toml"
+    project.write_text(
+        re.sub(r'Repository = ".*"', 'Repository = "https://github.com/me/my-course"', project.read_text())
+    )
+    assert readme.main() == 3 and readme.main(check=True) == 0
+    assert "OWNER" not in (small_course / "README.md").read_text()
+    book = nbformat.read(path, as_version=4)
+    assert "github/me/my-course/blob/main/notebooks/00_start_here.ipynb" in book.cells[0].source
+    assert "git clone -q --depth 1 https://github.com/me/my-course /content/my-course" in book.cells[1].source

@@ -1,0 +1,305 @@
+"""Execute lessons, store their outputs, and measure minutes and memory.
+
+    python tools/lessons.py --profile laptop                     every lesson, in order
+    python tools/lessons.py --profile laptop 02_dcgan            this one
+    python tools/lessons.py --profile laptop solutions/02_dcgan_solutions
+    python tools/lessons.py --profile smoke                      measure only: smoke's pictures are worthless
+
+A lesson is written back only when all of it ran, and only when its outputs are fit to be published: no warnings,
+no paths of this computer, not too large. The measurements go to benchmarks/results/lessons.json, and from there
+into README.md and the lesson itself (tools/readme.py).
+"""
+
+import argparse
+import base64
+import datetime
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import readme
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from PIL import Image
+
+ROOT = readme.ROOT
+LIMIT = 3_000_000  # bytes of a stored notebook
+EXPECTED = ("NotImplementedError", "NotYet")  # the errors of an exercise that is not solved yet
+PRIVATE = re.compile(r"/(?:work|home|root|tmp|Users)/[^\s\"']*")
+BAR = re.compile(r"\d+%\||\[\d\d:\d\d.*\]\s*$")  # a line of tqdm
+CONTROLS = "*Run this cell to get its controls.*"
+
+
+class Meter:
+    """Measure wall time and the peak of the resident memory of all our child processes, in a `with` block.
+
+    Memory that processes share is counted once for each, so with several processes the peak is an upper bound.
+    """
+
+    def __init__(self, interval=0.2):
+        self.interval, self.peak, self.seconds = interval, 0, 0.0
+
+    def __enter__(self):
+        self.start, self.done = time.perf_counter(), threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def _watch(self):
+        me = psutil.Process()
+        while not self.done.wait(self.interval):
+            total = 0
+            for child in me.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.Error:  # it has just ended
+                    continue
+            self.peak = max(self.peak, total)
+
+    def __exit__(self, *exception):
+        self.done.set()
+        self.thread.join()
+        self.seconds = time.perf_counter() - self.start
+
+
+def execute(notebook, folder):
+    """Run all cells of `notebook` in place, in a new kernel whose working directory is `folder`."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+    ).execute()
+
+
+def clean(notebook):
+    """Remove in place what belongs to this run or computer only: paths, progress bars, controls, large PNGs."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type == "code":
+            cell.outputs = [new for new in map(_clean_output, cell.outputs) if new is not None]
+
+
+def _clean_output(output):
+    if output.output_type == "stream":
+        output.text = _relative(output.text)
+        if output.name == "stderr":
+            lines = re.split(r"[\r\n]+", output.text)
+            output.text = "".join(f"{line}\n" for line in lines if line.strip() and not BAR.search(line))
+        return output if output.text else None
+    if output.output_type == "error":
+        output.evalue = _relative(output.evalue)
+        output.traceback = [_relative(line) for line in output.traceback]
+        return output
+    data = output.data
+    if "application/vnd.jupyter.widget-view+json" in data:
+        # A live control cannot be stored. A progress bar leaves nothing, anything else a note where it will be.
+        if BAR.search(data.get("text/plain", "").strip()):
+            return None
+        return nbformat.v4.new_output("display_data", {"text/markdown": CONTROLS, "text/plain": CONTROLS})
+    for kind, value in data.items():
+        if isinstance(value, str) and kind.startswith("text/"):
+            data[kind] = _relative(value)
+    if "image/png" in data:
+        _shrink(output)
+    return output
+
+
+def _relative(text):
+    for path, short in ((sys.prefix, ".venv"), (str(ROOT), "."), (str(Path.home()), "~")):
+        text = text.replace(path + os.sep, "" if short == "." else short + "/")
+        text = re.sub(re.escape(path) + r"(?![\w.-])", short, text)
+    return text
+
+
+def _shrink(output):
+    """Store a picture as JPEG where that takes less than half the bytes of the best PNG (photographs, faces)."""
+    old = base64.b64decode(output.data["image/png"])
+    picture = Image.open(io.BytesIO(old))
+    if len(old) < 30_000 or getattr(picture, "is_animated", False):
+        return
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    picture.save(png, "PNG", optimize=True)
+    page = Image.new("RGB", picture.size, "white")
+    page.paste(picture, mask=picture.convert("RGBA").getchannel("A"))
+    page.save(jpeg, "JPEG", quality=90, optimize=True)
+    best = min(old, png.getvalue(), key=len)
+    if len(jpeg.getvalue()) < len(best) / 2:
+        del output.data["image/png"]
+        output.data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
+        if "image/png" in output.metadata:
+            output.metadata["image/jpeg"] = output.metadata.pop("image/png")
+    else:
+        output.data["image/png"] = base64.b64encode(best).decode()
+
+
+def problems(notebook, executed=True):
+    """Return one sentence for each thing that keeps `notebook` from being published.
+
+    executed: also demand that every code cell has run, in order.
+    """
+    found = []
+    size = len(nbformat.writes(notebook).encode())
+    if size > LIMIT:
+        found.append(f"it takes {size / 1e6:.1f} MB, more than {LIMIT / 1e6:.0f} MB: show fewer or smaller pictures")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    counts = [cell.execution_count for cell in code]
+    if (executed or any(counts)) and counts != list(range(1, len(code) + 1)):
+        found.append("its cells have not been executed from top to bottom: run make lessons")
+    for number, cell in enumerate(notebook.cells):
+        where = f"cell {number} ({cell.source.strip().splitlines()[0][:50] if cell.source.strip() else 'empty'})"
+        for alt in re.findall(r"!\[([^\]]*)\]\(", cell.source) if cell.cell_type == "markdown" else []:
+            if not alt.strip():
+                found.append(f"{where}: a picture without alt text")
+        if match := PRIVATE.search(cell.source):
+            found.append(f"{where}: a path of one computer, {match[0]}")
+        for output in cell.get("outputs", []):
+            found += [f"{where}: {problem}" for problem in _output_problems(output)]
+    return found
+
+
+def _output_problems(output):
+    if output.output_type == "error":
+        if output.ename not in EXPECTED:
+            yield f"{output.ename}: {output.evalue}"
+        text = "\n".join(output.traceback)
+    elif output.output_type == "stream":
+        text = output.text
+        if output.name == "stderr":
+            yield f"a message on stderr: {text.strip().splitlines()[0][:150]}"
+    else:
+        data = output.data
+        text = "\n".join(value for kind, value in data.items() if kind.startswith("text/"))
+        pictures = [kind for kind in data if kind.startswith("image/") and kind != "image/svg+xml"]
+        if pictures and not any(output.metadata.get(kind, {}).get("alt") for kind in pictures):
+            yield "a picture without alt text: show it with gan_course.show"
+        if re.search(r"<img(?![^>]*\balt=)", data.get("text/html", "")):
+            yield "an <img> without alt text"
+        if any("widget" in kind for kind in data):
+            yield "a stored widget: run make lessons"
+    if match := PRIVATE.search(text):
+        yield f"a path of one computer, {match[0]}"
+    if match := re.search(r"\w*Warning: .*", text):
+        yield f"a warning: {match[0][:150]}"
+    if match := re.search(r"\bat 0x[0-9a-fA-F]{6,}", text):
+        yield f"an address in memory, which nobody wants to read: {match[0]}"
+    if len(platform.node()) > 5 and platform.node() in text:
+        yield f"the name of this computer, {platform.node()}"
+
+
+def device(profile):
+    """Return what did the work: `2 CPU cores`, or the GPU's name."""
+    if profile == "gpu" and shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return f"{len(psutil.Process().cpu_affinity()) if sys.platform == 'linux' else os.cpu_count()} CPU cores"
+
+
+def record(lesson, profile, meter):
+    """Write one measurement to the results; an older one of the same lesson and profile is replaced."""
+    tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]  # or tensorflow-cpu
+    entry = {
+        "lesson": lesson,
+        "profile": profile,
+        "minutes": round(meter.seconds / 60, 2),
+        "peak_mib": round(meter.peak / 2**20),
+        "device": device(profile),
+        "python": platform.python_version(),
+        "tensorflow": importlib.metadata.version(tensorflow),
+        "keras": importlib.metadata.version("keras"),
+        "date": datetime.date.today().isoformat(),
+    }
+    entries = readme.results() | {(lesson, profile): entry}
+    readme.RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    _write(readme.RESULTS, json.dumps([entries[key] for key in sorted(entries)], indent=1) + "\n")
+
+
+def _write(path, text):
+    """Write so that a reader, or a crash, never meets half a file."""
+    partial = path.with_name(f".{path.name}.tmp")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(partial, path)
+
+
+def run(path, profile, store):
+    """Execute one notebook; return a list of what is wrong with it (empty: it was stored or measured)."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    readme.refresh(notebook, path.relative_to(ROOT))
+    notebook = nbformat.reads(json.dumps(notebook), as_version=4)
+    try:
+        with Meter() as meter:
+            execute(notebook, path.parent)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        return [str(error)]
+    clean(notebook)
+    found = problems(notebook)
+    if found:
+        return found
+    if path.parent.name == "notebooks":
+        record(path.stem, profile, meter)
+    if store:
+        _write(path, nbformat.writes(notebook) + "\n")
+    print(f"{path.stem}: {meter.seconds / 60:.1f} minutes, {meter.peak / 2**20:.0f} MiB{', stored' if store else ''}")
+    return []
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="02_dcgan or solutions/02_dcgan_solutions; default: every lesson")
+    parser.add_argument("--profile", choices=["smoke", "laptop", "gpu"], default="laptop", help="default: laptop")
+    parser.add_argument("--solutions", action="store_true", help="the solutions of all lessons instead of the lessons")
+    parser.add_argument("--no-store", action="store_true", help="measure only")
+    options = parser.parse_args(arguments)
+
+    home = ROOT / "notebooks"
+    paths = [home / f"{name.removesuffix('.ipynb')}.ipynb" for name in options.names]
+    paths = paths or sorted((home / "solutions" if options.solutions else home).glob("[0-9]*.ipynb"))
+    for path in paths:
+        if not path.is_file():
+            parser.error(f"{path} does not exist; give names as in notebooks/, for example 02_dcgan")
+    store = not options.no_store and options.profile != "smoke"
+    if store and os.environ.get("GAN_COURSE_FACES"):
+        print("GAN_COURSE_FACES is set, so nothing is stored: photographs of people do not belong into the lessons.")
+        store = False
+
+    os.environ["GAN_COURSE_PROFILE"] = options.profile
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    sys.path.insert(0, str(ROOT))
+    from gan_course.data import toon
+
+    toon.ensure()  # not part of a lesson's minutes
+    failed = 0
+    for path in paths:
+        found = run(path, options.profile, store)
+        failed += bool(found)
+        if found:
+            print("\n  ".join([f"{path.relative_to(ROOT)} was not stored:", *found]), file=sys.stderr)
+    readme.main()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Write everything in README.md and the notebooks that is made from something else.
+
+    python tools/readme.py            rewrite what is out of date
+    python tools/readme.py --check    only say what is out of date; exit status 1 if anything is
+
+Made from `[project.urls] Repository` in pyproject.toml: badges, "Open in Colab" links, clone lines, and the
+set-up cell of each notebook. Made from benchmarks/results/lessons.json (tools/lessons.py writes it): minutes and
+memory. Made from gan_course.__version__: the version in CITATION.cff. Needs nothing but Python.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "lessons.json"
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+PROFILES = ("laptop", "gpu", "smoke")
+
+# Notebook, title, what the student does there. A lesson whose notebook does not exist yet is "to come".
+LESSONS = (
+    ("00_start_here", "Start here", "check your computer, meet the faces and their attributes"),
+    ("01_vanilla_gan", "The first GAN", "play the game of two networks, write its training step by hand"),
+    ("02_dcgan", "DCGAN", "draw sharper faces with transposed convolutions, walk between two faces"),
+    ("03_stable_training", "Stable training", "see a GAN fail, and mend it: losses, penalties, diagnosis"),
+    ("04_progressive_growing", "Progressive growing", "grow a network from 4x4 pixels up (ProGAN)"),
+    ("05_stylegan", "StyleGAN, part by part", "mapping network, styles, noise; mix two faces"),
+    ("06_latent_axes", "Steering a face", "find the axes of age, smile and glasses in a trained GAN (TL-GAN)"),
+    ("07_text_to_face", "Text to face", "write a sentence, get a face"),
+    ("08_l2m_gan", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
+)
+
+
+def repository():
+    """Return the course's public address, without a slash at its end."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].rstrip("/").removesuffix(".git")
+
+
+def version():
+    text = (ROOT / "gan_course" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'__version__ = "(.+)"', text)[1]
+
+
+def folder():
+    """Return the folder that `git clone` makes."""
+    return repository().rsplit("/", 1)[1]
+
+
+def badge(path):
+    """Return a button in Markdown that opens the notebook `path` (relative to the repository) in Colab."""
+    place = repository().removeprefix("https://github.com/")
+    return f"[![Open in Colab]({BADGE})](https://colab.research.google.com/github/{place}/blob/main/{path})"
+
+
+def results():
+    """Return the measurements as {(lesson, profile): record}."""
+    if not RESULTS.exists():
+        return {}
+    return {(r["lesson"], r["profile"]): r for r in json.loads(RESULTS.read_text(encoding="utf-8"))}
+
+
+def cost(record):
+    """Return minutes and memory as a reader wants them: `8.9 min, 1.9 GB`."""
+    seconds = 60 * record["minutes"]
+    time = f"{record['minutes']:.0f} min" if seconds >= 570 else f"{record['minutes']:.1f} min"
+    time = f"{seconds:.0f} s" if seconds < 60 else time
+    return f"{time}, {record['peak_mib'] * 2**20 / 1e9:.1f} GB"
+
+
+def conditions(records):
+    """Return one sentence: on what the records were measured."""
+    devices = sorted({f"`{r['profile']}` on {r['device']}" for r in records})
+    libraries = sorted({f"Python {r['python']}, TensorFlow {r['tensorflow']}, Keras {r['keras']}" for r in records})
+    return f"Measured ({max(r['date'] for r in records)}): {', '.join(devices)}; {'; '.join(libraries)}."
+
+
+def lesson_table():
+    measured, used = results(), []
+    rows = ["| lesson | what you do | " + " | ".join(f"`{p}`" for p in PROFILES) + " | |"]
+    rows.append("|---" * (3 + len(PROFILES)) + "|")
+    for name, title, what in LESSONS:
+        path = f"notebooks/{name}.ipynb"
+        if (ROOT / path).exists():
+            records = [measured.get((name, profile)) for profile in PROFILES]
+            used += [r for r in records if r]
+            costs = [cost(r) if r else "-" for r in records]
+            cells = [f"[{name[:2]} {title}]({path})", what, *costs, badge(path)]
+        else:
+            cells = [f"{name[:2]} {title}", what, *[""] * len(PROFILES), "to come"]
+        rows.append("| " + " | ".join(cells) + " |")
+    note = ["", conditions(used) + " Memory is the most that the lesson's processes held at once."] if used else []
+    return "\n".join(rows + note)
+
+
+def clone():
+    return f"```bash\ngit clone {repository()}\ncd {folder()}\nmake lab\n```"
+
+
+def windows():
+    return (
+        f"```powershell\ngit clone {repository()}\ncd {folder()}\n"
+        "py -3.12 -m venv .venv\n"
+        ".venv\\Scripts\\activate\n"
+        'pip install -e ".[lab]"\n'
+        "python -m gan_course data toon\n"
+        "jupyter lab notebooks/00_start_here.ipynb\n```"
+    )
+
+
+def setup(here):
+    """Return the source of the set-up cell of a notebook in the folder `here` (relative to the repository)."""
+    home = f"/content/{folder()}"
+    return (
+        "# On Google Colab this fetches the course; on your own computer it only hides TensorFlow's start-up notes.\n"
+        "import sys\n"
+        "\n"
+        'if "google.colab" in sys.modules:\n'
+        f"    ![ -d {home} ] || git clone -q --depth 1 {repository()} {home}\n"
+        f"    %pip install -q -e {home}\n"
+        f"    %cd -q {home}/{here}\n"
+        f'    sys.path.insert(0, "{home}")\n'
+        "\n"
+        "from gan_course import quiet  # noqa: F401"
+    )
+
+
+def fill(text, name, new, where):
+    """Return `text` with what stands between the comments name:begin and name:end replaced by `new`."""
+    pattern = rf"(<!-- {name}:begin -->).*?(<!-- {name}:end -->)"
+    if not re.search(pattern, text, re.DOTALL):
+        sys.exit(f"{where} has no <!-- {name}:begin --> ... <!-- {name}:end -->; put the two comments back.")
+    space = "\n\n" if "\n" in new.strip() else ""  # a table or a block of code stands alone
+    return re.sub(pattern, lambda m: f"{m[1]}{space}{new}{space}{m[2]}", text, flags=re.DOTALL)
+
+
+def measured(lesson):
+    """Return the line that a lesson shows about itself."""
+    records = [r for (name, _), r in results().items() if name == lesson]
+    if not records:
+        return "Minutes and memory: not measured yet."
+    records.sort(key=lambda r: PROFILES.index(r["profile"]))
+    return "Measured: " + "; ".join(f"`{r['profile']}` {cost(r)} ({r['device']})" for r in records) + "."
+
+
+def refresh(notebook, path):
+    """Bring the links, the measured line and the set-up cell of one notebook (a dict) up to date, in place.
+
+    path: its place relative to the repository, a `PurePath`.
+    """
+    cells = notebook["cells"]
+    links = f"<!-- links:begin -->\n{badge(path.as_posix())}\n<!-- links:end -->"
+    first = cells[0]
+    text = "".join(first["source"])
+    if first["cell_type"] != "markdown" or not text.startswith("# "):
+        sys.exit(f"{path} does not begin with a Markdown cell that holds its title ('# ...'); give it one.")
+    if "<!-- links:begin -->" not in text:
+        title, _, rest = text.partition("\n")
+        text = f"{title}\n\n{links}\n{rest}"
+    first["source"] = re.sub(
+        r"<!-- links:begin -->.*?<!-- links:end -->", lambda _: links, text, flags=re.DOTALL
+    ).splitlines(keepends=True)
+    for cell in cells:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown" and "<!-- measured:begin -->" in text:
+            cell["source"] = fill(text, "measured", f"\n{measured(path.stem)}\n", path).splitlines(keepends=True)
+
+    tagged = [cell for cell in cells if "colab" in cell["metadata"].get("tags", [])]
+    if not tagged:
+        place = next((i for i, cell in enumerate(cells) if cell["cell_type"] == "code"), len(cells))
+        cell = {"cell_type": "code", "execution_count": None, "id": "set-up", "metadata": {"tags": ["colab"]}}
+        cells.insert(place, cell | {"outputs": [], "source": []})
+        tagged = [cells[place]]
+    tagged[0]["source"] = setup(path.parent.as_posix()).splitlines(keepends=True)
+
+
+def expected():
+    """Yield (path, the text it should have) of every file that holds something generated."""
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    parts = {"lessons": lesson_table(), "clone": clone(), "windows": windows()}
+    parts["colab"] = badge("notebooks/00_start_here.ipynb")
+    for name, new in parts.items():
+        text = fill(text, name, new, "README.md")
+    yield path, text
+
+    path = ROOT / "CITATION.cff"
+    text = re.sub(r"(?m)^version: .*$", f"version: {version()}", path.read_text(encoding="utf-8"))
+    yield path, re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{repository()}"', text)
+
+    for path in notebooks():
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        refresh(notebook, path.relative_to(ROOT))
+        yield path, dump(notebook)
+
+
+def notebooks():
+    """Return the paths of all lessons and solutions, in order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+
+
+def dump(notebook):
+    """Return a notebook as Jupyter writes it."""
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main(check=False):
+    """Rewrite the files, or with `check` only name those that are out of date; return how many."""
+    count = 0
+    for path, text in expected():
+        old = path.read_text(encoding="utf-8")
+        # How a notebook is spaced and ordered is no one's business; what it says is.
+        same = json.loads(old) == json.loads(text) if path.suffix == ".ipynb" else old == text
+        if not same:
+            count += 1
+            print(f"{path.relative_to(ROOT)} {'is out of date: run python tools/readme.py' if check else 'rewritten'}")
+            if not check:
+                path.write_text(text, encoding="utf-8", newline="\n")
+    return count
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if anything is out of date")
+    options = parser.parse_args()
+    if main(options.check) and options.check:
+        sys.exit(1)
