@@ -27,31 +27,17 @@ BASE = dict(
     width=32, max_width=256, latent_dim=64, batch_size=32, rate=5e-4, beta_2=0.99, r1_gamma=1.0, r1_interval=16,
     ema_decay=0.998, loss="non_saturating",
 )  # fmt: skip
+SMALL = dict(batch_size=16)
 RECIPES = {
     "base": {},
     "rate_1e-3": dict(rate=1e-3),
-    "rate_2e-4": dict(rate=2e-4),
-    "batch_16": dict(batch_size=16),
-    "batch_64": dict(batch_size=64),
-    "batch_8": dict(batch_size=8),
-    "batch_16_gamma_0.2": dict(batch_size=16, r1_gamma=0.2),
-    "batch_16_gamma_5": dict(batch_size=16, r1_gamma=5.0),
-    "batch_16_gamma_20": dict(batch_size=16, r1_gamma=20.0),
-    "batch_16_gamma_20_rate_1e-3": dict(batch_size=16, r1_gamma=20.0, rate=1e-3),
-    "batch_8_gamma_20": dict(batch_size=8, r1_gamma=20.0),
-    "batch_16_gamma_10_rate_1e-3_ema_0.999": dict(batch_size=16, r1_gamma=10.0, rate=1e-3, ema_decay=0.999),
-    "width_24": dict(width=24),
     "width_48": dict(width=48, max_width=384),
-    "width_64": dict(width=64, max_width=512),
-    "flat_48": dict(width=48, max_width=256),
-    "gamma_0.1": dict(r1_gamma=0.1),
-    "gamma_5": dict(r1_gamma=5.0),
-    "gamma_0": dict(r1_gamma=0.0),
-    "hinge": dict(loss="hinge"),
-    "least_squares": dict(loss="least_squares"),
-    "ema_0.995": dict(ema_decay=0.995),
-    "ema_0.999": dict(ema_decay=0.999),
-    "latent_128": dict(latent_dim=128),
+    "batch_16": SMALL,
+    "batch_16_gamma_5": SMALL | dict(r1_gamma=5.0),
+    "batch_16_gamma_20": SMALL | dict(r1_gamma=20.0),
+    "batch_16_gamma_20_rate_1e-3": SMALL | dict(r1_gamma=20.0, rate=1e-3),
+    "batch_16_gamma_10_rate_1e-3_ema_0.999": SMALL | dict(r1_gamma=10.0, rate=1e-3, ema_decay=0.999),
+    "recipe": SMALL | dict(r1_gamma=2.0, ema_decay=0.999),
 }
 
 

@@ -70,7 +70,9 @@ def save_gif(path, pages, seconds=6.0, hold=1.5):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.gif")
     try:
-        iio.imwrite(partial, np.stack(chosen), duration=[each] * (len(chosen) - 1) + [1000 * hold], loop=0)
+        # Pillow takes no list for a single page.
+        times = [each] * (len(chosen) - 1) + [1000 * hold] if len(chosen) > 1 else 1000 * hold
+        iio.imwrite(partial, np.stack(chosen), duration=times, loop=0)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -35,13 +35,13 @@ def face_folder(tmp_path_factory):
     return write_faces(tmp_path_factory.mktemp("faces") / "celeba")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pictures():
     """32 random pictures of 16x16, float32 in [-1, 1]."""
     return np.random.default_rng(7).uniform(-1, 1, (32, 16, 16, 3)).astype("float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_gan():
     """A function that builds a compiled 16x16 DCGAN of a few hundred weights, the same at every call."""
 

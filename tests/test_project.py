@@ -109,7 +109,7 @@ def test_cleaning_keeps_what_the_student_wants_and_nothing_of_this_computer():
 @pytest.mark.parametrize(
     ("output", "word"),
     [
-        (stream("UserWarning: old\n", "stderr"), "stderr"),
+        (stream("oops\n", "stderr"), "stderr"),
         (stream("DeprecationWarning: old\n"), "warning"),
         (stream("/home/me/faces\n"), "path"),
         (stream("<object at 0x7f0011223344>\n"), "address"),

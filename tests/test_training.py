@@ -1,6 +1,7 @@
 """The training engine: what one step does, to the number; policies, XLA, Keras's own callbacks."""
 
 import math
+import shutil
 import warnings
 
 import numpy as np
@@ -19,7 +20,7 @@ STEP = {"batch_size": 8, "verbose": 0, "shuffle": False}
 
 
 def values(variables):
-    return [np.array(v) for v in variables]
+    return [np.asarray(v).copy() for v in variables]
 
 
 def moved(before, variables):
@@ -38,7 +39,7 @@ def test_one_step_moves_both_players_and_the_average(tiny_gan, pictures):
     for old, network in zip(before, networks, strict=True):
         assert all(moved(old, network.trainable_variables)), network.name
     assert all(moved(average, gan.ema_generator.weights))
-    assert int(gan.step) == 1 and not gan.ema_generator.trainable_variables
+    assert gan.step == 1 and not gan.ema_generator.trainable_variables
     assert set(logs) == {"d_loss", "g_loss", "real", "fake", "r1"} and np.isfinite(list(logs.values())).all()
 
 
@@ -173,7 +174,10 @@ def test_the_same_seed_gives_the_same_bits(tiny_gan, pictures):
     assert any(moved(values(first.generator.weights), other.generator.weights))
 
 
-def test_xla_agrees(tiny_gan, pictures):
+def test_xla_agrees(tiny_gan, pictures, monkeypatch):
+    """To rounding, for the same latent vectors: XLA's random numbers are others."""
+    latent = tf.constant(np.random.default_rng(0).normal(size=(8, 8)), "float32")
+    monkeypatch.setattr(GAN, "_latent", lambda self, batch, replicas: latent)
     plain, compiled = (tiny_gan(dense=True, jit_compile=jit) for jit in (False, True))
     histories = [gan.fit(pictures, **STEP).history for gan in (plain, compiled)]
     for name, numbers in histories[0].items():
@@ -230,7 +234,7 @@ def test_fit_takes_datasets_with_and_without_labels(tiny_gan, pictures):
         warnings.simplefilter("error", UserWarning)
         gan.fit(plain, verbose=0)
         gan.fit(labelled.repeat(), steps_per_epoch=2, verbose=0)
-    assert int(gan.step) == 6
+    assert gan.step == 6
 
 
 def test_fit_shuffles_arrays(tiny_gan, pictures):
@@ -252,6 +256,11 @@ def test_predict_and_call_use_the_average(tiny_gan, pictures):
     assert np.abs(np.asarray(gan.generator(latent)) - average).max() > 1e-4
 
 
+def all_but_the_seed(gan):
+    """What Keras's own weight files hold: they leave random states out. (Our checkpoints hold all.)"""
+    return [v for v in gan.state() if v is not gan.seeds.state]
+
+
 def test_weights_are_saved_and_loaded(tiny_gan, pictures, tmp_path):
     gan = tiny_gan()
     gan.fit(pictures, **STEP)
@@ -260,7 +269,7 @@ def test_weights_are_saved_and_loaded(tiny_gan, pictures, tmp_path):
     other = tiny_gan(weights=1)
     assert any(moved(values(gan.generator.weights), other.generator.weights))
     other.load_weights(tmp_path / "gan.weights.h5")
-    assert not any(moved(values(gan.state()), other.state()))
+    assert not any(moved(values(all_but_the_seed(gan)), all_but_the_seed(other)))
     third = tiny_gan(weights=2)
     third.generator.load_weights(tmp_path / "g.weights.h5")
     assert not any(moved(values(gan.generator.weights), third.generator.weights))
@@ -280,7 +289,7 @@ def test_keras_callbacks(tiny_gan, pictures, tmp_path):
     assert len((tmp_path / "keras.csv").read_text().splitlines()) == 3
     other = tiny_gan(dense=True, weights=1)
     other.load_weights(tmp_path / "2.weights.h5")
-    assert not any(moved(values(gan.state()), other.state()))
+    assert not any(moved(values(all_but_the_seed(gan)), all_but_the_seed(other)))
 
 
 def test_metrics_start_anew_each_epoch(tiny_gan, pictures):
@@ -346,18 +355,18 @@ def test_a_discriminator_that_wins_is_stopped(tiny_gan, capsys):
     gan = tiny_gan(dense=True, optimizers=optimizers, r1_gamma=0.0)
     guard = Guard(patience=3)
     gan.fit(np.ones((32, 16, 16, 3), "float32"), epochs=200, callbacks=[guard], **STEP)
-    assert "the discriminator has won" in guard.reason and int(gan.step) < 800
+    assert "the discriminator has won" in guard.reason and gan.step < 800
 
 
 def test_limit_counts_steps(tiny_gan, pictures):
     gan = tiny_gan(dense=True)
     gan.fit(pictures, epochs=9, callbacks=[Limit(steps=6)], **STEP)
-    assert int(gan.step) == 6
+    assert gan.step == 6
     gan.fit(pictures, epochs=9, callbacks=[Limit(steps=7)], **STEP)  # in all
-    assert int(gan.step) == 7
+    assert gan.step == 7
     limit = Limit(minutes=0.5, trained=29.99)  # seconds of earlier sessions count
     gan.fit(pictures, epochs=10**6, callbacks=[limit], **STEP)
-    assert int(gan.step) < 10**4 and limit.clock() >= 30
+    assert gan.step < 10**4 and limit.clock() >= 30
 
 
 def test_log_drops_the_rows_of_steps_that_were_lost(tmp_path):
@@ -389,7 +398,7 @@ def test_sheets_draw_the_same_latent_vectors(tiny_gan, pictures, tmp_path):
     assert len(monitor.show.iio.imread(tmp_path / "film.gif")) == 3
 
     (tmp_path / "sheets/.step-000000012.99.png").write_bytes(b"half")  # of a process that was killed
-    gan.step.assign(4)
+    gan.counter.assign(4)
     sheets.on_train_begin()
     left = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert left == names[:2]
@@ -443,15 +452,21 @@ def test_the_monitor_renews_one_picture_in_jupyter(tiny_gan, pictures, monkeypat
 # --- checkpoints -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def saved(tiny_gan, pictures, tmp_path):
-    """Two checkpoints, and the states in them."""
-    gan, states = tiny_gan(dense=True), []
+@pytest.fixture(scope="module")
+def two_checkpoints(tiny_gan, pictures, tmp_path_factory):
+    folder, gan, states = tmp_path_factory.mktemp("saved"), tiny_gan(dense=True), []
     for step in (1, 2):
         gan.fit(pictures[8 * step - 8 : 8 * step], **STEP)
-        checkpoints.save(tmp_path / f"step-{step:09d}.npz", gan, seconds=10.0 * step)
+        checkpoints.save(folder / f"step-{step:09d}.npz", gan, seconds=10.0 * step)
         states.append(values(gan.state()))
-    return tmp_path, states
+    return folder, states
+
+
+@pytest.fixture
+def saved(two_checkpoints, tmp_path):
+    """A folder with two checkpoints, and the states in them."""
+    folder, states = two_checkpoints
+    return shutil.copytree(folder, tmp_path / "checkpoints"), states
 
 
 def test_a_checkpoint_holds_everything(tiny_gan, pictures, saved):
@@ -505,7 +520,7 @@ def test_any_flipped_bit_is_noticed_or_harmless(tiny_gan, saved):
     gan = tiny_gan(dense=True)
     random = np.random.default_rng(0)
     # In the numbers, and in the zip's directory at the end, where every byte has another meaning.
-    places = [*random.integers(0, len(data), 20), *random.integers(len(data) - 3000, len(data), 100)]
+    places = [*random.integers(0, len(data), 10), *random.integers(len(data) - 3000, len(data), 50)]
     for place in places:
         broken = bytearray(data)
         broken[place] ^= 1 << random.integers(8)

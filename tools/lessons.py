@@ -37,7 +37,7 @@ ROOT = readme.ROOT
 LIMIT = 3_000_000  # bytes of a stored notebook
 EXPECTED = ("NotImplementedError", "NotYet")  # the errors of an exercise that is not solved yet
 PRIVATE = re.compile(r"/(?:work|home|root|tmp|Users)/[^\s\"']*")
-BAR = re.compile(r"\d+%\||\[\d\d:\d\d.*\]\s*$")  # a line of tqdm
+BAR = re.compile(r"\d%\||\[\d\d:\d\d.*\]\s*$")  # a line of tqdm
 CONTROLS = "*Run this cell to get its controls.*"
 
 
@@ -202,7 +202,7 @@ def _output_problems(output):
             yield "a stored widget: run make lessons"
     if match := PRIVATE.search(text):
         yield f"a path of one computer, {match[0]}"
-    if match := re.search(r"\w*Warning: .*", text):
+    if match := re.search(r"\b\w{0,60}Warning: .*", text):
         yield f"a warning: {match[0][:150]}"
     if match := re.search(r"\bat 0x[0-9a-fA-F]{6,}", text):
         yield f"an address in memory, which nobody wants to read: {match[0]}"

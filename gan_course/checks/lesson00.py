@@ -27,7 +27,10 @@ def units(to_unit, from_unit):
         "If one of them looks wild, a byte has overflowed: make it float32 before you calculate.",
     )
     exact = every.astype("float64") / 127.5 - 1
-    expect(np.allclose(unit, exact, atol=1e-5), "The two ends of to_unit are right, the middle is not: it is a straight line.")
+    expect(
+        np.allclose(unit, exact, atol=1e-5),
+        "The two ends of to_unit are right, the middle is not: it is a straight line.",
+    )
     expect(unit.dtype == np.float32, f"to_unit gives {unit.dtype}; networks here want float32.")
 
     back = from_unit(exact.astype("float32"))

@@ -47,7 +47,9 @@ def game_losses(discriminator_loss, generator_loss):
         expect(not _same(got, wrong), "discriminator_loss: " + hint)
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     squashed = minus(sigmoid(real)) + plus(sigmoid(fake))
-    expect(not _same(got, squashed), "discriminator_loss: softplus wants the raw score; do not apply sigmoid before it.")
+    expect(
+        not _same(got, squashed), "discriminator_loss: softplus wants the raw score; do not apply sigmoid before it."
+    )
     expect(_same(got, right), f"discriminator_loss: here {right:.4f} is right, and you give {got:.4f}.")
 
     right_g = minus(fake)
@@ -79,11 +81,15 @@ def game_losses(discriminator_loss, generator_loss):
 
 
 def _players():
-    generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, kernel_initializer=keras.initializers.RandomNormal(seed=1))])
+    generator = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4, kernel_initializer=keras.initializers.RandomNormal(seed=1))]
+    )
     discriminator = keras.Sequential(
         [
             keras.Input((4,)),
-            keras.layers.Dense(5, activation="tanh", kernel_initializer=keras.initializers.RandomNormal(stddev=0.5, seed=2)),
+            keras.layers.Dense(
+                5, activation="tanh", kernel_initializer=keras.initializers.RandomNormal(stddev=0.5, seed=2)
+            ),
             keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.5, seed=3)),
         ]
     )
@@ -150,7 +156,9 @@ def discriminator_step(step):
         "from real scores first and fake scores second?",
     )
     loss = _number(loss, "discriminator_step")
-    expect(_same(loss, float(right)), f"The step is right; return the loss too: here {float(right):.4f}, not {loss:.4f}.")
+    expect(
+        _same(loss, float(right)), f"The step is right; return the loss too: here {float(right):.4f}, not {loss:.4f}."
+    )
     passed("one step down the discriminator's own loss, and the generator stays where it was.")
 
 

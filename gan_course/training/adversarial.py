@@ -73,7 +73,7 @@ class GAN(keras.Model):
         self.ema_generator.set_weights(generator.get_weights())
         self.ema_generator.trainable = False
         # Replicas count the same steps, so the first one's count is everyone's.
-        self.step = self.add_weight(
+        self.counter = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica", name="step"
         )
         means = ["d_loss", "g_loss", "real", "fake"] + (["r1"] if r1_gamma else [])
@@ -84,7 +84,8 @@ class GAN(keras.Model):
         """Set one optimiser per player. Default: Adam 5e-4 with betas (0, 0.99).
 
         `jit_compile=True` asks XLA to compile the step. On a GPU it helps; on CPUs it depends on the
-        processor (see `benchmarks/`), so it is off unless asked for.
+        processor (see `benchmarks/`), so it is off unless asked for. XLA has its own random numbers: with it, the
+        same seed gives other latent vectors.
         """
         super().compile(optimizer=None, jit_compile=jit_compile, **kwargs)
         self.g_optimizer = self._prepared(g_optimizer, self.generator)
@@ -98,6 +99,11 @@ class GAN(keras.Model):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(network.trainable_variables)
         return optimizer
+
+    @property
+    def step(self):
+        """The training steps taken so far, a whole number."""
+        return int(np.asarray(self.counter))  # int() alone fails on a variable with replicas
 
     @property
     def metrics(self):
@@ -143,7 +149,7 @@ class GAN(keras.Model):
         self.d_optimizer.apply(d_gradients, discriminator_weights)
         self.g_optimizer.apply(g_gradients, generator_weights)
         self._update_average()
-        self.step.assign_add(1)
+        self.counter.assign_add(1)
 
         show = ops.sigmoid if self.adversarial.probabilities else ops.convert_to_tensor
         self.means["d_loss"].update_state(d_loss)
@@ -179,10 +185,10 @@ class GAN(keras.Model):
 
         if self.r1_interval == 1:
             return penalised()
-        return tf.cond(self.step.value % self.r1_interval == 0, penalised, lambda: list(gradients))
+        return tf.cond(self.counter.value % self.r1_interval == 0, penalised, lambda: list(gradients))
 
     def _update_average(self):
-        step = ops.cast(self.step, "float32")
+        step = ops.cast(self.counter, "float32")
         decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
         # Batch norm's moving statistics are averaged too: they belong to the weights of their time.
         for average, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
@@ -201,5 +207,5 @@ class GAN(keras.Model):
             [v for network in networks for v in network.variables]
             + list(self.g_optimizer.variables)
             + list(self.d_optimizer.variables)
-            + [self.seeds.state, self.step]
+            + [self.seeds.state, self.counter]
         )

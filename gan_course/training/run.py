@@ -34,9 +34,9 @@ class Settings:
     width: int = 32
     max_width: int = 256
     batch_size: int = 16
-    rate: float = 1e-3
+    rate: float = 5e-4
     loss: str = "non_saturating"
-    r1_gamma: float = 10.0
+    r1_gamma: float = 2.0
     r1_interval: int = 16
     ema_decay: float = 0.999
     mirror: bool = True

@@ -35,12 +35,19 @@ class LiveMonitor(keras.callbacks.Callback):
         self.count, self.seed, self.seconds, self.title = count, seed, seconds, title
         self.steps, self.history = [], {}
         self.handle, self.pause, self.last = None, 0.0, 0.0
+        self.batches = self.whole = 0
 
     def on_train_begin(self, logs=None):
         self.latent = fixed_latent(self.count, self.model.latent_dim, self.seed)
         self.notebook = in_notebook()
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches = batch + 1
+
     def on_epoch_end(self, epoch, logs=None):
+        self.whole = max(self.whole, self.batches)
+        if self.batches < self.whole / 2:  # cut short by a limit: a mean of so few steps would be a false jump
+            return
         self.steps.append(int(self.model.step))
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)

@@ -1,0 +1,334 @@
+"""The command line: what it writes, what it says, and one sentence for every mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_course import pretrained
+from gan_course.__main__ import main
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = "--resolution 16 --latent-dim 8 --width 4 --max-width 8 --batch-size 8 --epoch 5".split()
+
+
+def train(folder, run, *options):
+    return main(["train", "dcgan", "--data", str(folder), "--out", str(run), *TINY, *options])
+
+
+@pytest.fixture(scope="module")
+def run(face_folder, tmp_path_factory):
+    """A finished run of 10 steps."""
+    path = tmp_path_factory.mktemp("cli") / "run"
+    assert train(face_folder, path, "--steps", "10") == 0
+    return path
+
+
+@pytest.fixture
+def refused(capsys):
+    """A function that checks the answer to a user's mistake: status 2, one sentence on stderr, nothing else."""
+
+    def check(status, *words):
+        out, err = capsys.readouterr()
+        assert status == 2 and out == ""
+        assert err.startswith("gan_course: ") and err.count("\n") == 1 and err.endswith(".\n"), err
+        assert "Traceback" not in err
+        for word in words:
+            assert str(word) in err, err
+
+    return check
+
+
+# --- help ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["", "data", "data toon", "data celeba", "train", "sample"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), "--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0 and out.startswith("usage: python -m gan_course " + command)
+    assert "(default: None)" not in out
+
+
+def test_every_option_has_help():
+    from gan_course.__main__ import parser
+
+    def actions(p):
+        for action in p._actions:
+            yield action
+            if hasattr(action, "choices") and isinstance(action.choices, dict):
+                for sub in action.choices.values():
+                    yield from actions(sub)
+
+    for action in actions(parser()):
+        assert action.help or isinstance(action.choices, dict), action
+
+
+def test_help_is_quick():
+    """Nothing slow is imported before there is work to do."""
+    code = "import sys, gan_course.__main__ as m; m.parser().format_help(); print([*sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"tensorflow", "keras", "numpy", "pandas", "matplotlib", "requests"} & set(eval(out))
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["data", "toon", "--count", "many"], ["train", "biggan"]])
+def test_argparse_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+# --- train -----------------------------------------------------------------------------------------------
+
+
+def test_resuming_keeps_the_settings(run, face_folder, tmp_path, capsys, refused):
+    """Options that are left out come from the run; one that differs is refused; the faces may move."""
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["width"] == 4 and settings["batch_size"] == 8 and settings["epoch"] == 5
+    status = main(["train", "dcgan", "--data", str(face_folder), "--out", str(run), "--steps", "10"])
+    assert status == 0 and "10 steps" in capsys.readouterr().out
+    refused(train(face_folder, run, "--seed", "3"), run, "seed 0, not 3", "leave the option out")
+
+
+def test_minutes(face_folder, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(face_folder, run, "--minutes", "0.02") == 0
+    assert capsys.readouterr().err == ""
+    assert "0.0 minutes already" not in (run / "log.csv").read_text()
+    seconds = float((run / "log.csv").read_text().splitlines()[-1].split(",")[2])
+    assert seconds >= 1.2
+    assert train(face_folder, run, "--minutes", "0.02") == 0  # reached: nothing more is trained
+    assert "already" in capsys.readouterr().out
+
+
+def test_tensorboard(face_folder, tmp_path):
+    assert train(face_folder, tmp_path / "run", "--steps", "5", "--tensorboard") == 0
+    assert list((tmp_path / "run/tensorboard/train").glob("events*"))
+
+
+WRONG = [
+    ("--steps", "0"),
+    ("--steps", "-5"),
+    ("--minutes", "-1"),
+    ("--minutes", "0"),
+    ("--minutes", "nan"),
+    ("--minutes", "inf"),
+    ("--batch-size", "-1"),
+    ("--batch-size", "0"),
+    ("--batch-size", "33"),  # there are 32 faces to train on
+    ("--resolution", "60"),
+    ("--resolution", "-16"),
+    ("--rate", "0"),
+    ("--rate", "nan"),
+    ("--rate", "inf"),
+    ("--loss", "foo"),
+    ("--ema-decay", "2"),
+    ("--ema-decay", "-0.1"),
+    ("--epoch", "0"),
+    ("--width", "0"),
+    ("--max-width", "-1"),
+    ("--latent-dim", "0"),
+    ("--r1-gamma", "-1"),
+    ("--r1-gamma", "nan"),
+    ("--r1-interval", "0"),
+    ("--seed", "-1"),
+    ("--seed", str(2**32)),
+]
+
+
+@pytest.mark.parametrize("option, value", WRONG)
+def test_wrong_values(face_folder, tmp_path, refused, option, value):
+    steps = [] if option in ("--steps", "--minutes") else ["--steps", "5"]
+    status = train(face_folder, tmp_path / "run", *steps, f"{option}={value}")
+    refused(status, option.strip("-").replace("-", "_") if option != "--loss" else "loss", value)
+    assert not (tmp_path / "run").exists()  # a mistake leaves nothing behind
+
+
+def test_wrong_faces(tmp_path, refused):
+    refused(train(tmp_path / "nowhere", tmp_path / "run", "--steps", "5"), "nowhere")
+    (tmp_path / "empty").mkdir()
+    refused(train(tmp_path / "empty", tmp_path / "run", "--steps", "5"), "empty")
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_out(face_folder, tmp_path, refused):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    refused(train(face_folder, file, "--steps", "5"), file, "is a file")
+    refused(train(face_folder, file / "below", "--steps", "5"), file)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").write_text("mine")
+    refused(train(face_folder, tmp_path / "full", "--steps", "5"), "full is not empty")
+    assert file.read_text() == "mine" and [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the administrator may write everywhere")
+def test_unwritable_out(face_folder, run, tmp_path, refused):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    refused(train(face_folder, tmp_path / "locked/run", "--steps", "5"), "locked")
+    refused(main(["sample", str(run), "--out", str(tmp_path / "locked/a.png")]), "locked")
+
+
+def test_a_folder_that_a_killed_start_left_is_used(face_folder, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/settings.77.partial").write_text("{")
+    assert train(face_folder, tmp_path / "run", "--steps", "5") == 0
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"abc"', '{"width": "4"}', '{"width": 4.5}', "\x00\x01"])
+def test_damaged_settings(face_folder, tmp_path, refused, text):
+    (tmp_path / "settings.json").write_text(text)
+    refused(train(face_folder, tmp_path, "--steps", "5"), tmp_path / "settings.json", "is damaged")
+    refused(main(["sample", str(tmp_path)]), tmp_path / "settings.json", "is damaged")
+
+
+def test_a_full_disk_is_one_sentence(face_folder, tmp_path, monkeypatch, capsys):
+    from gan_course.training import checkpoints
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    assert train(face_folder, tmp_path / "run", "--steps", "5") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("gan_course: ") and "No space left on device" in err and err.count("\n") == 1
+    monkeypatch.undo()
+    assert train(face_folder, tmp_path / "run", "--steps", "5") == 0
+
+
+def test_nan_stops_and_is_not_saved(face_folder, tmp_path, refused, capsys):
+    run = tmp_path / "run"
+    status = train(face_folder, run, "--steps", "500", "--rate", "1e30", "--loss", "least_squares")
+    refused(status, "Training stopped at step", "nan", "smaller learning rate")
+    for path in (run / "checkpoints").glob("*"):
+        with np.load(path) as file:
+            assert all(np.isfinite(file[name]).all() for name in file.files)
+
+
+def test_a_discriminator_that_has_won_stops(face_folder, tmp_path, refused, monkeypatch):
+    """The generator's optimiser is made to stand still; the faces are easy to tell from its noise."""
+    from gan_course.training.adversarial import GAN
+
+    usual = GAN.compile
+
+    def compile(self, g, d, **kwargs):
+        g.learning_rate = 0.0
+        usual(self, g, d, **kwargs)
+
+    monkeypatch.setattr(GAN, "compile", compile)
+    status = train(face_folder, tmp_path / "run", "--steps", "5000", "--rate", "0.02", "--r1-gamma", "0")
+    refused(status, "Training stopped at step", "the discriminator has won", "r1_gamma")
+    assert (tmp_path / "run/training.gif").exists()
+
+
+def test_out_of_memory_is_one_sentence(face_folder, tmp_path, refused, monkeypatch):
+    import tensorflow as tf
+
+    from gan_course.training.adversarial import GAN
+
+    def full(self, *args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(GAN, "fit", full)
+    refused(train(face_folder, tmp_path / "run", "--steps", "5"), "memory", "--batch-size")
+
+
+def test_a_programming_error_keeps_its_traceback(face_folder, tmp_path, monkeypatch):
+    from gan_course.training.adversarial import GAN
+
+    monkeypatch.setattr(GAN, "fit", lambda self, *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(face_folder, tmp_path / "run", "--steps", "5")
+
+
+# --- sample ----------------------------------------------------------------------------------------------
+
+
+def test_sample_of_a_run(run, tmp_path, capsys):
+    for out, seed in (("a.png", "0"), ("b.png", "0"), ("new/folder/c.jpg", "1")):
+        assert main(["sample", str(run), "--count", "10", "--seed", seed, "--out", str(tmp_path / out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "" and captured.out.splitlines()[0] == f"10 faces are in {tmp_path / 'a.png'}."
+    a, b, c = (np.asarray(Image.open(tmp_path / name)) for name in ("a.png", "b.png", "new/folder/c.jpg"))
+    assert a.shape == c.shape == (3 * 18 - 2, 4 * 18 - 2, 3)
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a.astype(int) - c).max() > 20  # more than what JPEG changes
+
+
+def test_a_sample_is_the_runs_last_sheet(run, tmp_path):
+    """Both are of the averaged generator and the same latent vectors."""
+    assert main(["sample", str(run), "--out", str(tmp_path / "a.png")]) == 0
+    sheet, last = Image.open(tmp_path / "a.png"), Image.open(run / "sheets/step-000000010.png")
+    assert np.abs(np.asarray(sheet, int) - np.asarray(last, int)).max() <= 1
+
+
+def test_wrong_samples(run, tmp_path, refused, monkeypatch):
+    out = ["--out", str(tmp_path / "a.png")]
+    refused(main(["sample", "nobody", *out]), "nobody")
+    refused(main(["sample", str(tmp_path), *out]), tmp_path, "no run")
+    refused(main(["sample", str(run), "--count", "0", *out]), "--count is 0")
+    refused(main(["sample", str(run), "--seed", "-1", *out]), "--seed is -1")
+    refused(main(["sample", str(run), "--out", str(tmp_path / "a.txt")]), "a.txt", ".png")
+    refused(main(["sample", str(run), "--out", str(tmp_path)]), tmp_path, ".png")
+    (tmp_path / "folder.png").mkdir()
+    refused(main(["sample", str(run), "--out", str(tmp_path / "folder.png")]), "folder.png")
+    (tmp_path / "file").write_text("")
+    refused(main(["sample", str(run), "--out", str(tmp_path / "file/a.png")]), "file")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/settings.json").write_text((run / "settings.json").read_text())
+    refused(main(["sample", str(tmp_path / "new"), *out]), "no checkpoint yet")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "none")
+    refused(main(["sample", "nobody", *out]), "nobody", "none in this copy")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_sample_of_shipped_weights(run, tmp_path, monkeypatch, refused, capsys):
+    """By name; and a file that is not the recorded one is refused."""
+    import hashlib
+
+    from gan_course.training.run import load
+
+    generator = load(run).ema_generator
+    generator.save_weights(tmp_path / "tiny.weights.h5")
+    data = (tmp_path / "tiny.weights.h5").read_bytes()
+    settings = json.loads((run / "settings.json").read_text())
+    entry = {"file": "tiny.weights.h5", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (tmp_path / "index.json").write_text(json.dumps({"tiny": {**entry, "settings": settings}}))
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    for name, out in ((str(run), "a.png"), ("tiny", "b.png")):
+        assert main(["sample", name, "--out", str(tmp_path / out)]) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    capsys.readouterr()
+
+    (tmp_path / "tiny.weights.h5").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    refused(main(["sample", "tiny", "--out", str(tmp_path / "c.png")]), "tiny.weights.h5", "damaged", "git checkout")
+
+
+# --- data ------------------------------------------------------------------------------------------------
+
+
+def test_data_toon(tmp_path, capsys, refused):
+    assert main(["data", "toon", "--count", "10", "--out", str(tmp_path / "toon")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "" and captured.out == f"10 faces are in {tmp_path / 'toon'}.\n"
+    assert len(list((tmp_path / "toon/img_align_celeba").glob("*.jpg"))) == 10
+    refused(main(["data", "toon", "--count", "0", "--out", str(tmp_path / "none")]), "count", "0")
+    refused(main(["data", "toon", "--seed", "-1", "--out", str(tmp_path / "none")]), "seed", "-1")
+    refused(main(["data", "toon", "--seed", "5", "--out", str(tmp_path / "toon")]), "toon")
+
+
+def test_data_celeba_from_a_path(face_folder, tmp_path, capsys, refused):
+    assert main(["data", "celeba", "--from", str(face_folder), "--out", str(tmp_path / "celeba")]) == 0
+    captured = capsys.readouterr()
+    assert f"40 faces are in {tmp_path / 'celeba'}." in captured.out and "GAN_COURSE_FACES" in captured.out
+    # One sentence for each file that is not the official one, and no Python file names.
+    assert all(line.startswith("gan_course: ") for line in captured.err.splitlines())
+    refused(main(["data", "celeba", "--from", str(tmp_path / "nowhere"), "--out", str(tmp_path / "b")]), "nowhere")
