@@ -116,6 +116,10 @@ def main(arguments=None):
         return _failed(error)
     except OSError as error:  # no rights, a file in the place of a folder, a full disk
         return _failed(f"{error}; check the path, your rights and the free space.")
+    except ModuleNotFoundError as error:
+        if (error.name or "gan_course").startswith("gan_course"):
+            raise
+        return _failed(f"{error}; install what is missing with 'pip install -r requirements.txt'.")
     except KeyboardInterrupt:
         return _failed("stopped; give the same command to go on.", status=130)
     except Exception as error:

@@ -42,7 +42,9 @@ def faces_folder():
     """Return the folder (or zip) of faces that the lessons read: `GAN_COURSE_FACES` or the cartoons."""
     chosen = os.environ.get("GAN_COURSE_FACES")
     if chosen:
-        if not Path(chosen).exists():
-            raise CourseError(f"GAN_COURSE_FACES is '{chosen}', which does not exist; give a CelebA folder or zip.")
-        return Path(chosen)
+        # A notebook runs in notebooks/, but the variable is set from the repository's folder.
+        for path in (Path(chosen), ROOT / chosen):
+            if path.exists():
+                return path
+        raise CourseError(f"GAN_COURSE_FACES is '{chosen}', which does not exist; give a CelebA folder or zip.")
     return data_folder() / ("toon-smoke" if os.environ.get("GAN_COURSE_PROFILE") == "smoke" else "toon")

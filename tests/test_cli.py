@@ -240,6 +240,14 @@ def test_out_of_memory_is_one_sentence(face_folder, tmp_path, refused, monkeypat
     refused(train(face_folder, tmp_path / "run", "--steps", "5"), "memory", "--batch-size")
 
 
+def test_a_missing_package_is_one_sentence(refused, monkeypatch):
+    def missing(options):
+        import no_such_package  # noqa: F401
+
+    monkeypatch.setattr("gan_course.__main__.sample", missing)
+    refused(main(["sample", "nobody"]), "no_such_package", "requirements.txt")
+
+
 def test_a_programming_error_keeps_its_traceback(face_folder, tmp_path, monkeypatch):
     from gan_course.training.adversarial import GAN
 

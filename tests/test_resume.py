@@ -99,7 +99,13 @@ def test_a_run_is_quiet_without_a_terminal(whole):
 
 def test_a_run_holds_its_files(whole):
     run = whole[0]
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "log.csv", "settings.json", "sheets", "training.gif"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints",
+        "log.csv",
+        "settings.json",
+        "sheets",
+        "training.gif",
+    ]
     assert newest(run) == STEPS and len(list((run / "checkpoints").iterdir())) == 2
     rows = losses(run)
     assert [int(row["step"]) for row in rows] == list(range(10, STEPS + 1, 10))

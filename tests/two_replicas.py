@@ -57,10 +57,13 @@ def main(folder):
         two = build()
     found["history_two"] = two.fit(dataset, verbose=0).history
     found["difference"] = difference(one, two)
-    found["moved"] = max(float(np.abs(a - np.asarray(b)).max()) for a, b in zip(first[:6], one.state()[:6], strict=True))
+    found["moved"] = max(
+        float(np.abs(a - np.asarray(b)).max()) for a, b in zip(first[:6], one.state()[:6], strict=True)
+    )
     # Each replica must hold the same numbers, also of what no gradient moves.
     found["replicas_differ"] = max(
-        float(np.ptp([np.asarray(copy).astype("float64") for copy in v.value.values], axis=0).max()) for v in two.state()
+        float(np.ptp([np.asarray(copy).astype("float64") for copy in v.value.values], axis=0).max())
+        for v in two.state()
     )
 
     # A checkpoint of one device goes on on two.
@@ -80,7 +83,13 @@ def main(folder):
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         limit = Limit(steps=6)
-        ours = [limit, Guard(), Log(scratch / "log.csv", 8, limit.clock), Sheets(scratch), checkpoints.Checkpoints(scratch)]
+        ours = [
+            limit,
+            Guard(),
+            Log(scratch / "log.csv", 8, limit.clock),
+            Sheets(scratch),
+            checkpoints.Checkpoints(scratch),
+        ]
         history = gan.fit(data, steps_per_epoch=3, epochs=5, verbose=0, callbacks=ours).history
         found["files"] = sorted(path.name for path in scratch.iterdir())
     found["finite"] = bool(np.isfinite([*history.values()]).all())

@@ -44,6 +44,7 @@ def check_transposed(function):
         (2, 3, 1, 1, 4, 2),
         (3, 2, 2, 3, 4, 2),
         (3, 3, 2, 1, 5, 3),
+        (2, 3, 1, 2, 3, 2),  # one row to cut: it goes at the bottom
     ):
         image, kernel = rng.normal(size=(height, width, c_in)), rng.normal(size=(size, size, c_out, c_in))
         case = f"a picture {image.shape}, a kernel {kernel.shape} and stride {stride}"

@@ -162,28 +162,30 @@ class Bar(keras.callbacks.Callback):
 
     def __init__(self, limit):
         super().__init__()
-        self.limit = limit
+        self.limit, self.bar = limit, None
 
     def on_train_begin(self, logs=None):
         from gan_course.progress import progress
 
-        timed = self.limit.steps is None
-        self.bar = progress(
-            total=math.ceil(60 * self.limit.minutes) if timed else self.limit.steps,
-            desc="training",
-            unit="s" if timed else "step",
-        )
-        self._move()
+        options = {"total": self.limit.steps, "unit": "step"}
+        if self.limit.steps is None:  # no rate: tqdm's seconds per second would say nothing
+            form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s{postfix}"
+            options = {"total": math.ceil(60 * self.limit.minutes), "bar_format": form}
+        self.bar = progress(desc="training", initial=self._now(), **options)
 
-    def _move(self):
-        now = self.limit.clock() if self.limit.steps is None else self.limit.step
-        self.bar.update(min(self.bar.total, int(now)) - self.bar.n)
+    def _now(self):
+        return int(self.limit.clock() if self.limit.steps is None else self.limit.step)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._move()
+        self.bar.update(min(self.bar.total, self._now()) - self.bar.n)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.bar.set_postfix_str(" ".join(f"{name} {value:.2f}" for name, value in logs.items()))
+        self.bar.set_postfix_str(f"losses D {logs['d_loss']:.2f} G {logs['g_loss']:.2f}")
 
     def on_train_end(self, logs=None):
-        self.bar.close()
+        self.close()
+
+    def close(self):
+        """Remove the bar; also to be called where `fit` ended by an exception, such as Ctrl-C."""
+        if self.bar is not None:
+            self.bar.close()

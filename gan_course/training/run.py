@@ -149,21 +149,24 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
 
     limit = Limit(steps, minutes, trained=record["seconds"])
     guard = Guard(say=lambda reason: None)  # raised below
+    bar = Bar(limit)
     callbacks = [
         limit,
         guard,
         Log(run / "log.csv", settings.batch_size, limit.clock),
         sheets,
         checkpoints.Checkpoints(run / "checkpoints", clock=limit.clock),
-        Bar(limit),
+        bar,
     ]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False))
     # Epochs without end: the limit stops them. TensorBoard's curves go on at the epoch where they stopped.
     first = record["step"] // settings.epoch
-    gan.fit(
-        dataset, steps_per_epoch=settings.epoch, initial_epoch=first, epochs=10**9, verbose=0, callbacks=callbacks
-    )
+    epochs = {"steps_per_epoch": settings.epoch, "initial_epoch": first, "epochs": 10**9}
+    try:
+        gan.fit(dataset, **epochs, verbose=0, callbacks=callbacks)
+    finally:
+        bar.close()  # Ctrl-C
     sheets.gif(run / "training.gif")
     if guard.reason:
         raise CourseError(guard.reason)
