@@ -121,9 +121,7 @@ def main():
                 clock[name].append(round(speed))
                 cpu[name].append(round(cost, 2))
 
-    speed, cost = (
-        {name: statistics.median(values) for name, values in kind.items()} for kind in (clock, cpu)
-    )
+    speed, cost = ({name: statistics.median(values) for name, values in kind.items()} for kind in (clock, cpu))
     waits = {name: waiting(dataset) for name, dataset in (("ours", ours), ("keras", theirs))}
     result = {
         "images": len(source.split("all")),
@@ -138,9 +136,7 @@ def main():
         "seconds_to_open_and_decode_or_read_cache": round(first_load, 2),
         "step_seconds": {name: round(step, 3) for name, (_, step) in waits.items()},
         "waiting_share_of_step": {name: round(wait / step, 5) for name, (wait, step) in waits.items()},
-        "cpu_of_a_batch_over_cpu_of_a_0.25_s_step": round(
-            BATCH * cost["ours"] / 1e6 / STEP / os.cpu_count(), 5
-        ),
+        "cpu_of_a_batch_over_cpu_of_a_0.25_s_step": round(BATCH * cost["ours"] / 1e6 / STEP / os.cpu_count(), 5),
         "keras_interpolation": arguments.interpolation,
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,

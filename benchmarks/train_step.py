@@ -183,20 +183,22 @@ def torch_eager(batch):
 def worker(way, batch):
     """Serve turns: read the number of steps from stdin, write the seconds to stdout."""
     if way == "peak":
-        import numpy as np
+        from gan_course import quiet  # noqa: F401
+        import tensorflow as tf
 
-        a = np.random.default_rng(0).normal(size=(2048, 2048)).astype("float32")
+        a = tf.random.normal((2048, 2048))
 
         def run(n):
             for _ in range(n):
-                a @ a
+                tf.matmul(a, a).numpy()
+
     else:
         if way != "torch_eager":
             from gan_course import quiet  # noqa: F401
         base, _, xla = way.partition("_xla")
-        run = {"ours": ours, "two_tapes": two_tapes, "train_on_batch": train_on_batch, "torch_eager": torch_eager}[base](
-            batch, **({"xla": True} if way.endswith("_xla") else {})
-        )
+        run = {"ours": ours, "two_tapes": two_tapes, "train_on_batch": train_on_batch, "torch_eager": torch_eager}[
+            base
+        ](batch, **({"xla": True} if way.endswith("_xla") else {}))
     run(3)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -219,7 +221,9 @@ def main():
     workers = {}
     for way in ("peak", *WAYS):
         command = [sys.executable, __file__, "--worker", way, "--batch-size", str(options.batch_size)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         if process.stdout.readline().strip() == "ready":
             workers[way] = process
         else:
@@ -259,7 +263,9 @@ def main():
             "ours_is_faster_by": round(time_ / best["ours"], 2),
             "fraction_of_matmul": round(rate * work / peak, 2),
         }
-        print(f"{way:16} {rate:7.1f} pictures/s   ours is {time_ / best['ours']:.2f}x   {rate * work / peak:.0%} of matmul")
+        print(
+            f"{way:16} {rate:7.1f} pictures/s   ours is {time_ / best['ours']:.2f}x   {rate * work / peak:.0%} of matmul"
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"matrix multiply {peak:.0f} GFLOP/s; {work:.2f} GFLOP a picture; written to {options.out.name}")

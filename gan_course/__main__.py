@@ -22,7 +22,9 @@ def celeba(options):
     folder = options.out or settings.data_folder() / "celeba"
     faces = fetch.fetch(options.source, folder, accept=options.yes or None)
     print("\n".join(faces.notes))
-    print(f"{len(faces)} faces are in {folder}. Train with --data {folder}; for the lessons, set GAN_COURSE_FACES to it.")
+    print(
+        f"{len(faces)} faces are in {folder}. Train with --data {folder}; for the lessons, set GAN_COURSE_FACES to it."
+    )
 
 
 def train(options):
@@ -60,7 +62,9 @@ def parser():
     commands = top.add_subparsers(required=True, metavar="data|train|sample")
     defaults = argparse.ArgumentDefaultsHelpFormatter
 
-    data = commands.add_parser("data", help="get faces to train on").add_subparsers(required=True, metavar="toon|celeba")
+    data = commands.add_parser("data", help="get faces to train on").add_subparsers(
+        required=True, metavar="toon|celeba"
+    )
     p = data.add_parser("toon", help="render labelled cartoon faces (about a minute)")
     p.add_argument("--count", type=int, default=12000, help="how many faces (default: 12000)")
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default: 0)")

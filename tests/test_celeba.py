@@ -50,12 +50,8 @@ def annotation(parts=None, low=-1, comma=False):
     rows = [f"{name} " + " ".join(f"{v:2d}" for v in row) for name, row in zip(NAMES, values, strict=True)]
     return {
         "list_attr_celeba.txt": "\r\n".join([str(COUNT), " ".join(COLUMNS) + " ", *rows]) + "\r\n",
-        "list_eval_partition.txt": "".join(
-            f"{name} {parts(n)}\n" for name, n in zip(NAMES, numbers, strict=True)
-        ),
-        "identity_CelebA.txt": "".join(
-            f"{name} {person(n)}\r\n" for name, n in zip(NAMES, numbers, strict=True)
-        ),
+        "list_eval_partition.txt": "".join(f"{name} {parts(n)}\n" for name, n in zip(NAMES, numbers, strict=True)),
+        "identity_CelebA.txt": "".join(f"{name} {person(n)}\r\n" for name, n in zip(NAMES, numbers, strict=True)),
     }
 
 
@@ -97,9 +93,7 @@ def layout(name, root):
         return root
     if name in ("zip", "folder with zip"):
         write(root, text)
-        file = write_zip(
-            root / "img_align_celeba.zip", {**images(), "__MACOSX/img_align_celeba/._000001.jpg": b""}
-        )
+        file = write_zip(root / "img_align_celeba.zip", {**images(), "__MACOSX/img_align_celeba/._000001.jpg": b""})
         return file if name == "zip" else root
     nested = images("img_align_celeba/img_align_celeba/")
     if name == "kaggle":
@@ -224,9 +218,7 @@ def test_damaged_csv_names_line(tmp_path):
         open_faces(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"30\n", b"\x00\xff\xfe\x80" * 50, b"<html><body>Quota exceeded</body></html>"]
-)
+@pytest.mark.parametrize("data", [b"", b"30\n", b"\x00\xff\xfe\x80" * 50, b"<html><body>Quota exceeded</body></html>"])
 def test_annotation_that_is_something_else(data, tmp_path):
     write(tmp_path, {**images(), **annotation(), "list_attr_celeba.txt": data})
     with pytest.raises(CourseError, match="list_attr_celeba.txt"):

@@ -132,6 +132,7 @@ def test_game_losses():
         (lambda r, f: ops.sum(softplus(-r)) + ops.sum(softplus(f)), g_loss, "sum over the batch"),
         (lambda r, f: d_loss(ops.sigmoid(r), ops.sigmoid(f)), g_loss, "do not apply sigmoid"),
         (lambda r, f: -mean(ops.log(ops.sigmoid(r))) - mean(ops.log(1 - ops.sigmoid(f))), g_loss, "runs out of digits"),
+        (lambda r, f: mean(ops.concatenate([softplus(-r), softplus(f)])), g_loss, "one mean over real and fake"),
         (d_loss, lambda f: mean(softplus(f)), "*down*"),
         (d_loss, lambda f: -mean(softplus(f)), "minimax"),
         (d_loss, lambda f: -mean(softplus(-f)), "sign is turned round"),
@@ -142,18 +143,30 @@ def test_game_losses_hints(d, g, says):
     assert says in hint(lesson01.game_losses, d, g)
 
 
-def step(generator, discriminator, optimizer, real, latent, *, who="discriminator", sign=1.0, fakes=True, apply=True):
+def step(
+    generator,
+    discriminator,
+    optimizer,
+    real,
+    latent,
+    *,
+    who="discriminator",
+    sign=1.0,
+    fakes=True,
+    apply=True,
+    loss=d_loss,
+):
     """One step of the discriminator, with a choice of mistakes."""
     with tf.GradientTape() as tape:
         fake_scores = discriminator(generator(latent)) if fakes else ops.full((1, 1), -1e9)
-        loss = d_loss(discriminator(real), fake_scores)
-        down = sign * loss
+        value = loss(discriminator(real), fake_scores)
+        down = sign * value
     networks = {"discriminator": [discriminator], "generator": [generator], "both": [discriminator, generator]}[who]
     variables = [v for network in networks for v in network.trainable_variables]
     gradients = tape.gradient(down, variables)
     if apply:
         optimizer.apply(gradients, variables)
-    return loss
+    return value
 
 
 def test_discriminator_step():
@@ -169,6 +182,8 @@ def test_discriminator_step():
         ({"sign": -1.0}, "It climbs"),
         ({"sign": 0.5}, "half as long"),
         ({"fakes": False}, "real pictures alone"),
+        ({"loss": lambda real, fake: g_loss(fake)}, "use the generator's loss"),
+        ({"loss": lambda real, fake: d_loss(fake, real)}, "swapped real and fake"),
         ({"apply": False}, "did not move"),
     ],
 )

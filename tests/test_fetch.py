@@ -18,9 +18,7 @@ from test_celeba import COUNT, NAMES, annotation, images, jpeg, layout, write, w
 from gan_course.data import archive, celeba, fetch
 from gan_course.errors import CourseError, CourseWarning
 
-QUOTA_PAGE = (
-    b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>Too many users have viewed this file."
-)
+QUOTA_PAGE = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>Too many users have viewed this file."
 LOGIN_PAGE = b"<!DOCTYPE html><title>Sign in</title>"
 CONFIRM_PAGE = b'<html>Virus scan warning <form><input type="hidden" name="uuid" value="abc-1"></form></html>'
 
@@ -105,9 +103,7 @@ def zipped(files):
 
 @pytest.fixture
 def kaggle(server):
-    server.files["kaggle"] = zipped(
-        {**images("img_align_celeba/img_align_celeba/"), **annotation(comma=True, low=0)}
-    )
+    server.files["kaggle"] = zipped({**images("img_align_celeba/img_align_celeba/"), **annotation(comma=True, low=0)})
     return server
 
 
@@ -318,9 +314,7 @@ def test_unpacked_on_request(kaggle, tmp_path):
 @pytest.mark.parametrize("linked", [True, False])
 def test_path(name, linked, tmp_path, monkeypatch):
     if not linked:
-        monkeypatch.setattr(
-            fetch.os, "link", lambda source, target: (_ for _ in ()).throw(OSError("no links"))
-        )
+        monkeypatch.setattr(fetch.os, "link", lambda source, target: (_ for _ in ()).throw(OSError("no links")))
     monkeypatch.setattr(fetch, "IMAGE_COUNT", COUNT)
     given = layout(name, tmp_path / "given")
     out = tmp_path / "out"
@@ -358,9 +352,7 @@ def test_official_files_pass_in_silence(drive, tmp_path):
 def test_path_goes_on_and_does_not_overwrite(tmp_path):
     given = layout("folder", tmp_path / "given")
     out = tmp_path / "out"
-    half = write(
-        out, {"img_align_celeba.part/000001.jpg": jpeg(1), "img_align_celeba.part/000002.jpg.part": b"x"}
-    )
+    half = write(out, {"img_align_celeba.part/000001.jpg": jpeg(1), "img_align_celeba.part/000002.jpg.part": b"x"})
     assert len(fetch.fetch(given, half)) == COUNT  # goes on after a broken run
     write(tmp_path / "other", {"img_align_celeba/x.jpg": jpeg(99)})
     with pytest.raises(CourseError, match="exists already; delete it or choose another"):

@@ -268,9 +268,7 @@ def test_disk_cache_is_used_again(people, data_folder, monkeypatch):
     assert np.array_equal(first, again) and np.array_equal(names, same)
 
 
-@pytest.mark.parametrize(
-    "change", ["file", "resolution", "part", "limit", "crop", "damage", "cut", "no names"]
-)
+@pytest.mark.parametrize("change", ["file", "resolution", "part", "limit", "crop", "damage", "cut", "no names"])
 def test_disk_cache_is_made_anew(people, data_folder, change):
     for i in range(1, 24):  # CelebA's shape, for its own crop
         write(people / "img_align_celeba" / f"{i:06}.jpg", np.resize(left_bright(10 * i), (109, 89, 3)))

@@ -39,6 +39,8 @@ def game_losses(discriminator_loss, generator_loss):
         (plus(real) + plus(fake), "The real part has the wrong sign: -log D is softplus(-score)."),
         (-right, "The sign is turned round. The discriminator maximises V, so what it *minimises* is -V."),
         (right / 2, "You take the mean of the two parts. V adds them, so at D = 1/2 the loss is log 4."),
+        ((3 * minus(real) + 4 * plus(fake)) / 7, "You take one mean over real and fake scores together. "
+                      "V has two means: take the mean of each kind, and add the two."),
         (minus(real), "The fakes are missing: add the part of the fake scores."),
         (plus(fake), "The real pictures are missing: add the part of the real scores."),
         (float(softplus(-real).sum() + softplus(fake).sum()), "You sum over the batch. Take the mean, or the loss grows with the batch."),
@@ -116,6 +118,18 @@ def discriminator_step(step):
     gradients = [np.asarray(g) for g in tape.gradient(right, discriminator.trainable_variables)]
     with tf.GradientTape() as tape:  # what a step against the real pictures alone would do
         half = pair.discriminator(discriminator(real), ops.full((6, 1), -1e9))
+    wrong_losses = {
+        "You use the generator's loss. The discriminator has its own: log D for real pictures is in it too, and it "
+        "wants low scores for fakes.": lambda: pair.generator(discriminator(generator(latent))),
+        "You swapped real and fake: the discriminator learns to say 'real' to the fakes. The real scores come first.": (
+            lambda: pair.discriminator(discriminator(generator(latent)), discriminator(real))
+        ),
+    }
+    wrong_gradients = {}
+    for text, wrong in wrong_losses.items():
+        with tf.GradientTape() as wrong_tape:
+            value = wrong()
+        wrong_gradients[text] = [np.asarray(g) for g in wrong_tape.gradient(value, discriminator.trainable_variables)]
     only_real = [np.asarray(g) for g in tape.gradient(half, discriminator.trainable_variables)]
 
     loss = step(generator, discriminator, optimizer, real, latent)
@@ -150,6 +164,8 @@ def discriminator_step(step):
         not close(moved_d, [m / 2 for m in expected]),
         "The step is half as long as it should be: add the real and the fake part, do not average them.",
     )
+    for text, wrong in wrong_gradients.items():
+        expect(not close(moved_d, [-rate * g for g in wrong]), text)
     expect(
         close(moved_d, expected),
         "The discriminator moves, but not by the gradient of its loss. Is the loss computed *inside* the tape, "

@@ -71,9 +71,7 @@ def unpack_zip(path, out):
             for top in tops:
                 os.replace(Path(half, top), out / top)
     except BROKEN_ZIP as error:
-        raise CourseError(
-            f"'{path}' cannot be unpacked ({error}); check the disk or fetch it again."
-        ) from error
+        raise CourseError(f"'{path}' cannot be unpacked ({error}); check the disk or fetch it again.") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
 

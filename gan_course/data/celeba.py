@@ -88,9 +88,7 @@ class FaceFolder:
             )
         rows = self.attributes.index.get_indexer(np.asarray(names))
         if (rows < 0).any():
-            raise CourseError(
-                f"'{self.path}' has no image '{np.asarray(names)[rows < 0][0]}'; see its `names`."
-            )
+            raise CourseError(f"'{self.path}' has no image '{np.asarray(names)[rows < 0][0]}'; see its `names`.")
         return self.attributes[list(attributes)].to_numpy("float32")[rows]
 
 
@@ -141,9 +139,7 @@ class _Folder:
         try:
             return (self.place / name).read_bytes()
         except OSError as error:
-            raise CourseError(
-                f"Cannot read '{self.place / name}' ({error.strerror}); copy it again."
-            ) from error
+            raise CourseError(f"Cannot read '{self.place / name}' ({error.strerror}); copy it again.") from error
 
     def annotation(self, file_names):
         return _annotation_beside(self.place, file_names)
@@ -223,8 +219,7 @@ def find_images(path):
         if store.names:
             return store
     raise CourseError(
-        f"'{path}' holds no JPEG or PNG images; give the folder that img_align_celeba is in, "
-        "or img_align_celeba.zip."
+        f"'{path}' holds no JPEG or PNG images; give the folder that img_align_celeba is in, or img_align_celeba.zip."
     )
 
 
@@ -299,9 +294,7 @@ def _read_table(store, kind):
     if not good:
         raise _blame(file, data, kind, skip, comma, columns)
     if table.index.has_duplicates:
-        raise CourseError(
-            f"'{file}' lists '{table.index[table.index.duplicated()][0]}' twice; download it again."
-        )
+        raise CourseError(f"'{file}' lists '{table.index[table.index.duplicated()][0]}' twice; download it again.")
     if header:
         table.columns = header[named:]
     table.attrs = {"file": file, "name": Path(file).name, "announced": announced}
@@ -330,14 +323,10 @@ def _blame(file, data, kind, skip, comma, columns):
             continue
         cells = line.split(comma)
         if len(cells) != columns:
-            return CourseError(
-                f"'{file}' line {number} has {len(cells)} columns, not {columns}; download it again."
-            )
+            return CourseError(f"'{file}' line {number} has {len(cells)} columns, not {columns}; download it again.")
         for cell in cells[1:]:
             if not _is_whole(cell) or not kind.low <= int(_bare(cell)) <= kind.high:
-                return CourseError(
-                    f"'{file}' line {number} has '{cell}' instead of {kind.cell}; download it again."
-                )
+                return CourseError(f"'{file}' line {number} has '{cell}' instead of {kind.cell}; download it again.")
     return CourseError(f"'{file}' has no rows; download it again.")
 
 
@@ -361,9 +350,7 @@ def _join(path, images, tables):
             row = pd.Index(_stems(table.index)).get_indexer(_stems(images))
         listed = row >= 0
         if not listed.any():
-            raise CourseError(
-                f"None of the {len(images):,} images of '{path}' is listed in '{table.attrs['file']}'."
-            )
+            raise CourseError(f"None of the {len(images):,} images of '{path}' is listed in '{table.attrs['file']}'.")
         if not (listed | ~keep).all():
             notes.append(f"{(~listed & keep).sum():,} images were skipped because {file} does not list them.")
         rows[key] = row
@@ -397,9 +384,7 @@ def _split(names, official, identity):
     else:
         keys = _stems(names)
         group = np.arange(len(names))
-        how = (
-            "by a hash of the file name (one person may be in two parts, as there is no identity_CelebA.txt)"
-        )
+        how = "by a hash of the file name (one person may be in two parts, as there is no identity_CelebA.txt)"
     digests = [hashlib.sha256(str(key).encode()).digest() for key in keys]
     tenth = np.array([int.from_bytes(digest[:8], "big") % 10 for digest in digests])
     parts = np.where(tenth < 8, 0, tenth - 7).astype("int8")[group]

@@ -153,9 +153,7 @@ def _make(out):
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CourseError(
-            f"Cannot make the folder '{out}' ({error.strerror}); choose another with --out."
-        ) from error
+        raise CourseError(f"Cannot make the folder '{out}' ({error.strerror}); choose another with --out.") from error
 
 
 # --- the three sources ---------------------------------------------------------------------------------
@@ -295,9 +293,7 @@ def _place(source, target):
     if target.exists():
         if _size(target) == _size(source):
             return
-        raise CourseError(
-            f"'{target}' exists already and differs from '{source}'; delete one or choose another --out."
-        )
+        raise CourseError(f"'{target}' exists already and differs from '{source}'; delete one or choose another --out.")
     half = _part(target)
     half.unlink(missing_ok=True)
     try:
@@ -364,9 +360,7 @@ def _download_once(session, url, part, name, source, size, params, auth, headers
         total = start + int(length) if length else size
         if total is not None:
             if size is not None and total != size:
-                raise CourseError(
-                    f"The server offers '{name}' with {total:,} bytes, not {size:,}; {ADVICE[source]}."
-                )
+                raise CourseError(f"The server offers '{name}' with {total:,} bytes, not {size:,}; {ADVICE[source]}.")
             need_space(part.parent, total - start)
         bar = progress(total=total, desc=name, unit="B")
         bar.unit_scale = True

@@ -226,9 +226,7 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
     if broken:
         some = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
         if not names:
-            raise CourseError(
-                f"All {len(broken)} pictures in '{source.path}' are broken ({some}); copy them again."
-            )
+            raise CourseError(f"All {len(broken)} pictures in '{source.path}' are broken ({some}); copy them again.")
         text = f"{len(broken)} of {len(wanted)} pictures in '{source.path}' are broken and skipped: {some}."
         warnings.warn(text, CourseWarning, stacklevel=2)
     images.flags.writeable = False
@@ -263,9 +261,7 @@ def faces(
     Raises `CourseError` like `load`, for an unknown attribute, and for fewer pictures than a batch.
     """
     if batch_size < 1 or start_step < 0:
-        raise CourseError(
-            f"batch_size is {batch_size} and start_step is {start_step}; give at least 1 and 0 for them."
-        )
+        raise CourseError(f"batch_size is {batch_size} and start_step is {start_step}; give at least 1 and 0 for them.")
     source = _open(folder)
     attributes = [attributes] if isinstance(attributes, str) else attributes
     if attributes is not None:

@@ -443,9 +443,7 @@ def options(face, seed, index):
         "seed": "face",
         "skinColor": skin,
         "hairColor": hair,
-        "facialHairColor": _mix(skin, _mix(hair, "#404040", 0.6), 0.3)
-        if stubble
-        else _mix(hair, "#000000", 0.12),
+        "facialHairColor": _mix(skin, _mix(hair, "#404040", 0.6), 0.3) if stubble else _mix(hair, "#000000", 0.12),
         "backgroundColor": _jitter(rng, _one(rng, BACKGROUNDS), 9),
         "clothesColor": _jitter(rng, _one(rng, CLOTHES)),
         "hatColor": _jitter(rng, _one(rng, HATS)),
@@ -464,9 +462,7 @@ def options(face, seed, index):
         "topProbability": 0 if face["top"] == "bald" else 100,
         "topVariant": {"bald": "shortFlat", "hat": "winterHat03"}.get(face["top"], face["top"]),
         "facialHairProbability": 0 if face["facial_hair"] == "none" else 100,
-        "facialHairVariant": {"none": "goatee", "stubble": "beardLight"}.get(
-            face["facial_hair"], face["facial_hair"]
-        ),
+        "facialHairVariant": {"none": "goatee", "stubble": "beardLight"}.get(face["facial_hair"], face["facial_hair"]),
         "accessoriesProbability": 0 if face["glasses"] == "none" else 100,
         "accessoriesVariant": "round" if face["glasses"] == "none" else face["glasses"],
     }
@@ -521,10 +517,7 @@ def _annotate(out, count, seed):
         "identity_CelebA.txt": [f"{i:06d}.jpg {i}" for i in range(1, count + 1)],  # everyone is somebody else
         "list_eval_partition.txt": [f"{i:06d}.jpg {_part(i, count)}" for i in range(1, count + 1)],
         "list_attr_celeba.txt": [str(count), " ".join(ATTRIBUTES)]
-        + [
-            f"{i:06d}.jpg " + " ".join(" 1" if v else "-1" for v in row.values())
-            for i, row in enumerate(rows, 1)
-        ],
+        + [f"{i:06d}.jpg " + " ".join(" 1" if v else "-1" for v in row.values()) for i, row in enumerate(rows, 1)],
     }
     for name in ANNOTATIONS:
         _write(out / name, ("\n".join(texts[name]) + "\n").encode())
@@ -537,9 +530,7 @@ def _settings_of(out):
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, OSError):
-        raise CourseError(
-            f"{out / SETTINGS} cannot be read; delete the folder {out} and render again."
-        ) from None
+        raise CourseError(f"{out / SETTINGS} cannot be read; delete the folder {out} and render again.") from None
 
 
 def _claim(out, wanted):
@@ -549,16 +540,12 @@ def _claim(out, wanted):
     found = _settings_of(out)
     if found is None:
         if (out / IMAGES).exists() or any((out / name).exists() for name in ANNOTATIONS):
-            raise CourseError(
-                f"{out} holds other images (it has no {SETTINGS}); give another folder for the faces."
-            )
+            raise CourseError(f"{out} holds other images (it has no {SETTINGS}); give another folder for the faces.")
         out.mkdir(parents=True, exist_ok=True)
         _write(out / SETTINGS, json.dumps(wanted, indent=1).encode())
     elif found != wanted:
         differs = ", ".join(f"{k}={found.get(k)} (now {v})" for k, v in wanted.items() if found.get(k) != v)
-        raise CourseError(
-            f"{out / SETTINGS} says the faces there have {differs}; delete {out} or give another folder."
-        )
+        raise CourseError(f"{out / SETTINGS} says the faces there have {differs}; delete {out} or give another folder.")
     (out / IMAGES).mkdir(exist_ok=True)
 
 
@@ -618,14 +605,10 @@ def _draw_missing(out, count, seed, resolution, workers):
         broken = False
         pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
         try:
-            for done in as_completed(
-                [pool.submit(_draw_files, folder, job, seed, resolution) for job in jobs]
-            ):
+            for done in as_completed([pool.submit(_draw_files, folder, job, seed, resolution) for job in jobs]):
                 bar.update(done.result())
         except BrokenProcessPool:  # killed, or started from code that Python cannot import again
-            warnings.warn(
-                f"A process that draws faces into {out} ended; one goes on.", CourseWarning, stacklevel=3
-            )
+            warnings.warn(f"A process that draws faces into {out} ended; one goes on.", CourseWarning, stacklevel=3)
             broken = True
         finally:
             pool.shutdown(cancel_futures=True)  # on an error or Ctrl-C: do not draw the rest first

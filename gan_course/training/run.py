@@ -1,10 +1,10 @@
 """A run: one training in one folder, that can be stopped at any moment and goes on where it was.
 
-    RUN/settings.json     what was asked for; a resumed run reads it
-    RUN/checkpoints/      the newest two states
-    RUN/log.csv           one row an epoch: step, images, seconds, losses
-    RUN/sheets/           the same 36 faces, every epoch
-    RUN/training.gif      the sheets as a film
+RUN/settings.json     what was asked for; a resumed run reads it
+RUN/checkpoints/      the newest two states
+RUN/log.csv           one row an epoch: step, images, seconds, losses
+RUN/sheets/           the same 36 faces, every epoch
+RUN/training.gif      the sheets as a film
 """
 
 import json
@@ -78,7 +78,9 @@ def read_settings(run):
     """Return the `Settings` of the folder `run`; raise `CourseError` where it holds no run."""
     path = Path(run) / "settings.json"
     if not path.is_file():
-        raise CourseError(f"{run} holds no run (there is no settings.json); start one with 'python -m gan_course train'.")
+        raise CourseError(
+            f"{run} holds no run (there is no settings.json); start one with 'python -m gan_course train'."
+        )
     try:
         values = json.loads(path.read_text())
         if not isinstance(values, dict):
@@ -138,12 +140,19 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
     record = checkpoints.restore(run / "checkpoints", gan) or {"step": 0, "seconds": 0.0}
     sheets = Sheets(run / "sheets", seed=settings.seed)
     if (steps and record["step"] >= steps) or (minutes and record["seconds"] >= 60 * minutes):
-        print(f"{run} has {record['step']} steps and {record['seconds'] / 60:.1f} minutes already; ask for more to go on.")
+        print(
+            f"{run} has {record['step']} steps and {record['seconds'] / 60:.1f} minutes already; ask for more to go on."
+        )
         if not (run / "training.gif").exists():  # killed while it was written
             sheets.gif(run / "training.gif")
         return gan
     dataset = faces(
-        data, settings.resolution, settings.batch_size, mirror=settings.mirror, seed=settings.seed, start_step=record["step"]
+        data,
+        settings.resolution,
+        settings.batch_size,
+        mirror=settings.mirror,
+        seed=settings.seed,
+        start_step=record["step"],
     )
     _write_settings(run, settings)
 

@@ -83,10 +83,14 @@ class LiveMonitor(keras.callbacks.Callback):
         left.imshow(show.sheet(self.model(self.latent)))
         left.set_axis_off()
         left.set_title(f"{self.title}: step {self.steps[-1]}")
-        show.curves(upper, self.steps, {k: self.history[k] for k in ("d_loss", "g_loss")}, {"d_loss": "D", "g_loss": "G"})
+        show.curves(
+            upper, self.steps, {k: self.history[k] for k in ("d_loss", "g_loss")}, {"d_loss": "D", "g_loss": "G"}
+        )
         upper.set_title("loss")
         probabilities = self.model.adversarial.probabilities
-        show.curves(lower, self.steps, {k: self.history[k] for k in ("real", "fake")}, {"real": "D(x)", "fake": "D(G(z))"})
+        show.curves(
+            lower, self.steps, {k: self.history[k] for k in ("real", "fake")}, {"real": "D(x)", "fake": "D(G(z))"}
+        )
         lower.set_title("probability 'real'" if probabilities else "score")
         if probabilities:
             lower.set_ylim(0, 1)
