@@ -20,12 +20,14 @@ class AdversarialLoss:
 
     `discriminator(real_scores, fake_scores)` and `generator(fake_scores)`.
     `probabilities` says whether sigmoid(score) is a probability under this loss.
+    `ratio(fake_scores)`, where there is one, is (dL_G / ds) / (dL_D / ds) for the score s of a fake picture.
     """
 
     name: str
     discriminator: Callable
     generator: Callable
     probabilities: bool
+    ratio: Callable | None = None
 
 
 def _cross_entropy(real, fake):
@@ -33,13 +35,24 @@ def _cross_entropy(real, fake):
     return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
 
+def _ratio(fake):
+    # -sigmoid(-s) / sigmoid(s) = -exp(-s). Beyond 60 both sides of the division leave float32.
+    return -ops.exp(-ops.maximum(fake, -60.0))
+
+
 LOSSES = {
     loss.name: loss
     for loss in (
         # Goodfellow et al. 2014, section 3: the generator maximises log D(G(z)).
-        AdversarialLoss("non_saturating", _cross_entropy, lambda fake: ops.mean(ops.softplus(-fake)), True),
+        AdversarialLoss("non_saturating", _cross_entropy, lambda fake: ops.mean(ops.softplus(-fake)), True, _ratio),
         # Goodfellow et al. 2014, equation 1: the generator minimises log(1 - D(G(z))), a negative number.
-        AdversarialLoss("minimax", _cross_entropy, lambda fake: -ops.mean(ops.softplus(fake)), True),
+        AdversarialLoss(
+            "minimax",
+            _cross_entropy,
+            lambda fake: -ops.mean(ops.softplus(fake)),
+            True,
+            lambda fake: -ops.ones_like(fake),
+        ),
         # Mao et al. 2017, equation 9: real to 1, fake to 0.
         AdversarialLoss(
             "least_squares",

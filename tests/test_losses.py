@@ -69,3 +69,16 @@ def test_r1_is_the_mean_of_squared_norms():
     gradients[0, :, :, 0] = [[1, 2], [3, 4]]  # norm^2 = 30
     gradients[1, 0, 0, 0] = 2.0  # norm^2 = 4
     assert float(losses.r1_penalty(gradients)) == pytest.approx(17.0)
+
+
+@pytest.mark.parametrize("name", [name for name, loss in losses.LOSSES.items() if loss.ratio])
+def test_ratio_of_the_players_slopes(name):
+    """The generator's slope at a fake score divided by the discriminator's, by finite differences."""
+    loss = losses.LOSSES[name]
+    for score in (-3.0, 0.0, 2.5):
+        below, above = np.array([[score - 1e-2]]), np.array([[score + 1e-2]])
+        generator = float(loss.generator(above)) - float(loss.generator(below))
+        real = np.zeros((1, 1))
+        discriminator = float(loss.discriminator(real, above)) - float(loss.discriminator(real, below))
+        assert float(loss.ratio(np.array([[score]]))[0, 0]) == pytest.approx(generator / discriminator, rel=1e-2)
+    assert np.isfinite(np.asarray(loss.ratio(np.array([[-500.0]])))).all()

@@ -10,6 +10,28 @@ from keras import ops
 from gan_course import losses
 from gan_course.errors import CourseError
 
+# Layers whose output for one picture does not depend on the others in the batch.
+PER_PICTURE = (
+    keras.layers.InputLayer,
+    keras.layers.Dense,
+    keras.layers.Conv2D,
+    keras.layers.Activation,
+    keras.layers.LeakyReLU,
+    keras.layers.ReLU,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+)
+
+
+def _per_picture(part):
+    """Whether every part of a network is known to treat each picture on its own (a class of one's own is not known)."""
+    if type(part) is keras.Sequential:
+        return all(map(_per_picture, part.layers))
+    if type(part).__name__ == "Functional":
+        return all(map(_per_picture, part.operations))
+    return type(part) in PER_PICTURE
+
 
 class GAN(keras.Model):
     """A generator and a discriminator that train against each other by plain `fit`.
@@ -17,7 +39,8 @@ class GAN(keras.Model):
     One step, on a batch of real pictures x and latent vectors z ~ N(0, I) (Goodfellow et al. 2014, algorithm 1,
     with one step of each player, both from the same weights):
 
-        fake   = G(z)                                   one generator pass, shared by both losses
+        fake   = G(z)                                   one generator pass, shared by both losses (and, where
+                                                        it can be, one backward pass: see `shares_backward`)
         d_loss = L_D(D(x), D(fake)) + gamma/2 * R1(x)   its gradient moves D
         g_loss = L_G(D(fake))                           its gradient moves G
         ema    = ema + (1 - decay) * (G - ema)          the averaged generator, used to look
@@ -106,6 +129,21 @@ class GAN(keras.Model):
         return int(np.asarray(self.counter))  # int() alone fails on a variable with replicas
 
     @property
+    def shares_backward(self):
+        """Whether one backward pass through D serves both players.
+
+        Both losses reach a fake picture through its score s alone: dL/dx = dL/ds * ds/dx. So G's gradient at the
+        picture is D's times (dL_G/ds) / (dL_D/ds), one number per picture: no second pass for ds/dx. This holds
+        where a score depends on its own picture only (no batch norm in D), for losses whose ratio is finite, and
+        where both losses are scaled alike. Elsewhere the tape is asked twice, with the same result but slower.
+        """
+        return (
+            self.adversarial.ratio is not None
+            and _per_picture(self.discriminator)
+            and not isinstance(self.d_optimizer, keras.optimizers.LossScaleOptimizer)
+        )
+
+    @property
     def metrics(self):
         # Listed here so that Keras resets them at the start of every epoch.
         return list(self.means.values())
@@ -130,9 +168,11 @@ class GAN(keras.Model):
         generator_weights = self.generator.trainable_variables
         discriminator_weights = self.discriminator.trainable_variables
 
-        # persistent: the tape is asked twice, once for each player's gradients.
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as g_tape:
             fake = self.generator(latent, training=True)
+        # persistent: the tape is asked twice, once for each player.
+        with tf.GradientTape(persistent=True) as d_tape:
+            d_tape.watch(fake)
             real_scores = self.discriminator(real, training=True)
             fake_scores = self.discriminator(fake, training=True)
             d_loss = self.adversarial.discriminator(real_scores, fake_scores)
@@ -140,9 +180,15 @@ class GAN(keras.Model):
             # Optimisers *sum* the replicas' gradients; each replica's loss is a mean over its share.
             d_scaled = self.d_optimizer.scale_loss(d_loss / replicas)
             g_scaled = self.g_optimizer.scale_loss(g_loss / replicas)
-        d_gradients = tape.gradient(d_scaled, discriminator_weights)
-        g_gradients = tape.gradient(g_scaled, generator_weights)
-        del tape
+        if self.shares_backward:
+            *d_gradients, slope = d_tape.gradient(d_scaled, [*discriminator_weights, fake])
+            ratio = self.adversarial.ratio(fake_scores)
+            slope = slope * ops.reshape(ratio, (-1,) + (1,) * (len(fake.shape) - 1))
+        else:
+            d_gradients = d_tape.gradient(d_scaled, discriminator_weights)
+            slope = d_tape.gradient(g_scaled, fake)  # how G's loss changes with each pixel
+        del d_tape
+        g_gradients = g_tape.gradient(fake, generator_weights, output_gradients=slope)
 
         if self.r1_gamma:
             d_gradients = self._add_r1(d_gradients, real, replicas)
