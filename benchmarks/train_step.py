@@ -183,8 +183,9 @@ def torch_eager(batch):
 def worker(way, batch):
     """Serve turns: read the number of steps from stdin, write the seconds to stdout."""
     if way == "peak":
-        from gan_course import quiet  # noqa: F401
         import tensorflow as tf
+
+        from gan_course import quiet
 
         a = tf.random.normal((2048, 2048))
 
