@@ -23,7 +23,6 @@ import time
 from pathlib import Path
 
 WAYS = ("ours", "ours_xla", "train_on_batch", "two_tapes", "two_tapes_xla", "torch_eager")
-# Multiply-adds of the convolutions and dense layers, counted once per picture (see `count`).
 LATENT = 64
 
 

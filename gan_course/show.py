@@ -79,12 +79,8 @@ def save_gif(path, pages, seconds=6.0, hold=1.5):
     return path
 
 
-def show(images, columns=None, title=None, scale=1, alt="A sheet of faces"):
+def show(images, columns=None, scale=1, alt="A sheet of faces"):
     """Show a sheet in the notebook as a picture, with alt text for screen readers."""
-    from IPython.display import HTML, display
-
-    if title:
-        display(HTML(f"<b>{title}</b>"))
     display_picture(sheet(images, columns, scale=scale), alt)
 
 
