@@ -31,7 +31,7 @@ def train(options):
     from gan_course.training import run
 
     names = ("model", "data", "resolution", "batch_size", "seed", "latent_dim", "width", "max_width")
-    names += ("rate", "loss", "r1_gamma", "r1_interval", "ema_decay", "epoch")
+    names += ("rate", "loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "epoch")
     chosen = {name: getattr(options, name) for name in names}
     gan = run.train(options.out, options.steps, options.minutes, options.tensorboard, **chosen)
     print(f"{options.out}: {int(gan.step)} steps. Look at sheets/ and training.gif there.")
@@ -92,9 +92,12 @@ def parser():
     p.add_argument("--width", type=int, help="channels at half the resolution; they double downwards")
     p.add_argument("--max-width", type=int, help="most channels of any layer")
     p.add_argument("--rate", type=float, help="Adam's learning rate, both players")
-    p.add_argument("--loss", help="non_saturating, minimax, least_squares or hinge")
+    p.add_argument("--loss", help="non_saturating, minimax, least_squares, hinge or wasserstein")
     p.add_argument("--r1-gamma", type=float, help="weight of the R1 penalty; 0 leaves it out")
     p.add_argument("--r1-interval", type=int, help="steps between two R1 penalties")
+    p.add_argument("--gp-weight", type=float, help="weight of WGAN-GP's penalty, 10 in its paper; 0 leaves it out")
+    p.add_argument("--drift", type=float, help="weight of the mean squared score of real faces (ProGAN: 0.001)")
+    p.add_argument("--g-every", type=int, help="discriminator steps for one step of the generator")
     p.add_argument("--ema-decay", type=float, help="decay of the averaged weights")
     p.add_argument("--epoch", type=int, help="steps between two sheets, log rows and checkpoints")
     p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")

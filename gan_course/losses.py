@@ -5,6 +5,7 @@ the probability that a picture is real is D = sigmoid(score). A discriminator th
 ends in a plain Dense(1), without a sigmoid: softplus(score) keeps its digits where log(sigmoid) does not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ class AdversarialLoss:
     `discriminator(real_scores, fake_scores)` and `generator(fake_scores)`.
     `probabilities` says whether sigmoid(score) is a probability under this loss.
     `ratio(fake_scores)`, where there is one, is (dL_G / ds) / (dL_D / ds) for the score s of a fake picture.
+    `lowest` is the smallest value of the discriminator's loss: it has won where its loss comes near.
     """
 
     name: str
@@ -28,6 +30,7 @@ class AdversarialLoss:
     generator: Callable
     probabilities: bool
     ratio: Callable | None = None
+    lowest: float = 0.0
 
 
 def _cross_entropy(real, fake):
@@ -67,6 +70,16 @@ LOSSES = {
             lambda fake: -ops.mean(fake),
             False,
         ),
+        # Arjovsky et al. 2017, algorithm 1. The discriminator ('critic') must be kept from steep slopes: by
+        # clipping its weights or, better, by `gradient_penalty`.
+        AdversarialLoss(
+            "wasserstein",
+            lambda real, fake: ops.mean(fake) - ops.mean(real),
+            lambda fake: -ops.mean(fake),
+            False,
+            lambda fake: -ops.ones_like(fake),
+            lowest=-math.inf,
+        ),
     )
 }
 
@@ -78,6 +91,10 @@ def adversarial_loss(name):
     return LOSSES[name]
 
 
+def _squared_norms(gradients):
+    return ops.sum(ops.square(gradients), axis=tuple(range(1, len(gradients.shape))))
+
+
 def r1_penalty(gradients):
     """Return R1 = mean over the batch of ||dD(x)/dx||^2 (Mescheder et al. 2018, equation 9).
 
@@ -85,5 +102,15 @@ def r1_penalty(gradients):
     The caller multiplies by gamma / 2. It keeps the discriminator's slope small where the real
     pictures are, so that the generator keeps a useful gradient.
     """
-    axes = tuple(range(1, len(gradients.shape)))
-    return ops.mean(ops.sum(ops.square(gradients), axis=axes))
+    return ops.mean(_squared_norms(gradients))
+
+
+def gradient_penalty(gradients):
+    """Return the mean over the batch of (||dD(x)/dx|| - 1)^2 (Gulrajani et al. 2017, equation 3; 'WGAN-GP').
+
+    `gradients`: of the summed scores with respect to pictures, shape (batch, ...), each on the straight line
+    between a real picture and a fake one at a random place. The norm is over all numbers of a picture. The
+    caller multiplies by lambda, 10 in the paper. It holds the critic's slope near 1, as the Wasserstein distance wants.
+    """
+    # The root has no finite slope at 0.
+    return ops.mean(ops.square(ops.sqrt(ops.maximum(_squared_norms(gradients), 1e-16)) - 1.0))

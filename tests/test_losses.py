@@ -26,6 +26,7 @@ BY_HAND = {
     "least_squares": (3.5, 1.25),
     # real: max(0, 1-2) = 0, max(0, 1+1) = 2; fake: 1 + 0 = 1, 1 + 3 = 4; generator: -(0 + 3) / 2
     "hinge": (1.0 + 2.5, -1.5),
+    "wasserstein": (1.5 - 0.5, -1.5),
 }
 
 
@@ -60,8 +61,8 @@ def test_large_scores_stay_finite():
 
 
 def test_unknown_name():
-    with pytest.raises(CourseError, match="wasserstein.*non_saturating, minimax, least_squares, hinge"):
-        losses.adversarial_loss("wasserstein")
+    with pytest.raises(CourseError, match="relativistic.*non_saturating, minimax, least_squares, hinge, wasserstein"):
+        losses.adversarial_loss("relativistic")
 
 
 def test_r1_is_the_mean_of_squared_norms():
@@ -69,6 +70,13 @@ def test_r1_is_the_mean_of_squared_norms():
     gradients[0, :, :, 0] = [[1, 2], [3, 4]]  # norm^2 = 30
     gradients[1, 0, 0, 0] = 2.0  # norm^2 = 4
     assert float(losses.r1_penalty(gradients)) == pytest.approx(17.0)
+
+
+def test_gradient_penalty_is_the_mean_squared_distance_of_the_norms_from_1():
+    gradients = np.zeros((3, 2, 2, 1), "float32")
+    gradients[0, 0, :, 0] = [3, 4]  # norm 5
+    gradients[1, 1, 1, 0] = -1.0  # norm 1; the third has norm 0
+    assert float(losses.gradient_penalty(gradients)) == pytest.approx((16 + 0 + 1) / 3, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name, loss in losses.LOSSES.items() if loss.ratio])

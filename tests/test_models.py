@@ -107,3 +107,14 @@ np.save("there.npy", keras.ops.convert_to_numpy(g(np.load("latent.npy"))))
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     here = keras.ops.convert_to_numpy(generator(latent))
     np.testing.assert_allclose(np.load(tmp_path / "there.npy"), here, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_discriminators_for_comparison(norm):
+    plain, network = dcgan.build_discriminator(16, 4, 8), dcgan.build_discriminator(16, 4, 8, norm=norm)
+    assert network(np.zeros((3, 16, 16, 3), "float32"), training=True).shape == (3, 1)
+    shapes = [tuple(w.shape) for w in network.trainable_weights]
+    extra = {"batch": 2, "spectral": 0}[norm]  # scale and shift of the one batch norm
+    assert len(shapes) == len(plain.trainable_weights) + extra
+    with pytest.raises(CourseError, match="layer"):
+        dcgan.build_discriminator(16, norm="layer")

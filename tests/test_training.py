@@ -178,7 +178,7 @@ def test_the_same_seed_gives_the_same_bits(tiny_gan, pictures):
 def test_xla_agrees(tiny_gan, pictures, monkeypatch):
     """To rounding, for the same latent vectors: XLA's random numbers are others."""
     latent = tf.constant(np.random.default_rng(0).normal(size=(8, 8)), "float32")
-    monkeypatch.setattr(GAN, "_latent", lambda self, batch, replicas: latent)
+    monkeypatch.setattr(GAN, "_draw", lambda self, *_: latent)
     plain, compiled = (tiny_gan(dense=True, jit_compile=jit) for jit in (False, True))
     histories = [gan.fit(pictures, **STEP).history for gan in (plain, compiled)]
     for name, numbers in histories[0].items():
@@ -325,8 +325,9 @@ def test_wrong_options(tiny_gan, options):
 class Stub:
     """What a callback sees of a model."""
 
-    def __init__(self, step=0):
+    def __init__(self, step=0, loss="non_saturating"):
         self.step, self.stop_training, self.latent_dim = step, False, 4
+        self.adversarial = adversarial_loss(loss)
 
 
 def called(callback, model):
@@ -351,6 +352,12 @@ def test_guard_counts_epochs_in_a_row(capsys):
         guard.on_epoch_end(0, {"d_loss": d_loss})
         assert guard.model.stop_training == stop
     assert "discriminator has won" in guard.reason
+
+
+def test_a_wasserstein_critic_cannot_win():
+    guard = called(Guard(patience=1), Stub(loss="wasserstein"))
+    guard.on_epoch_end(0, {"d_loss": -50.0})
+    assert guard.reason is None and not guard.model.stop_training
 
 
 def test_a_discriminator_that_wins_is_stopped(tiny_gan, capsys):
@@ -604,6 +611,9 @@ class _Mixed(layers.Dense):
         ((layers.Conv2D, 2, 3), "minimax", True),
         ((layers.BatchNormalization,), "non_saturating", False),
         ((_Mixed, 2), "non_saturating", False),
+        ((layers.SpectralNormalization, layers.Dense(2)), "non_saturating", True),
+        ((layers.SpectralNormalization, _Mixed(2)), "non_saturating", False),
+        ((), "wasserstein", True),
         ((), "hinge", False),
         ((), "least_squares", False),
     ],

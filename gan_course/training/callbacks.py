@@ -38,7 +38,7 @@ class Guard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         broken = [name for name, value in logs.items() if not np.isfinite(value)]
-        self.count = self.count + 1 if logs["d_loss"] < self.won else 0
+        self.count = self.count + 1 if logs["d_loss"] < self.model.adversarial.lowest + self.won else 0
         if broken:
             self.reason = (
                 f"Training stopped at step {int(self.model.step)}: {broken[0]} is {logs[broken[0]]}; "

@@ -38,6 +38,9 @@ class Settings:
     loss: str = "non_saturating"
     r1_gamma: float = 2.0
     r1_interval: int = 16
+    gp_weight: float = 0.0
+    drift: float = 0.0
+    g_every: int = 1
     ema_decay: float = 0.999
     mirror: bool = True
     seed: int = 0
@@ -67,6 +70,9 @@ def build(settings):
         loss=s.loss,
         r1_gamma=s.r1_gamma,
         r1_interval=s.r1_interval,
+        gp_weight=s.gp_weight,
+        drift=s.drift,
+        g_every=s.g_every,
         ema_decay=s.ema_decay,
         seed=s.seed,
     )
