@@ -1,4 +1,4 @@
-"""The command line: python -m gan_course data|train|sample."""
+"""The command line: python -m gan_course data|train|sample|evaluate|attributes."""
 
 import argparse
 import sys
@@ -33,7 +33,12 @@ def train(options):
     names = ("model", "data", "resolution", "batch_size", "seed", "latent_dim", "width", "max_width")
     names += ("rate", "loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "epoch")
     chosen = {name: getattr(options, name) for name in names}
-    gan = run.train(options.out, options.steps, options.minutes, options.tensorboard, **chosen)
+    distance = None
+    if options.distance_every is not None:
+        from gan_course import metrics
+
+        distance = metrics.Distance(options.data, options.distance_every)
+    gan = run.train(options.out, options.steps, options.minutes, options.tensorboard, distance, **chosen)
     print(f"{options.out}: {int(gan.step)} steps. Look at sheets/ and training.gif there.")
 
 
@@ -50,16 +55,54 @@ def sample(options):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
     is_run = Path(options.name).is_dir()
     generator = run.load(options.name).ema_generator if is_run else pretrained.load(options.name)
+    if len(generator.input_shape) != 2:
+        raise CourseError(f"'{options.name}' tells attributes and draws no faces; give the name of a generator.")
     latent = fixed_latent(options.count, generator.input_shape[-1], options.seed)
     pictures = generator.predict(latent, batch_size=64, verbose=0)
     show.save(options.out, show.sheet(pictures))
     print(f"{options.count} faces are in {options.out}.")
 
 
+def evaluate(options):
+    from gan_course import metrics
+
+    if options.out and options.out.is_dir():
+        raise CourseError(f"--out is '{options.out}', a folder; give a file to write, such as result.json.")
+    other = metrics.read(options.compare) if options.compare else None  # told before the long work
+    result = metrics.evaluate(
+        options.target,
+        options.data,
+        options.split,
+        options.count,
+        options.seed,
+        options.features,
+        options.part,
+        options.resolution,
+    )
+    if options.out:
+        metrics.save(options.out, result)
+    try:
+        text = metrics.lines(result, other) if other else metrics.lines(result)
+    except CourseError:  # not to be compared; what was measured is not lost
+        print("\n".join(metrics.lines(result)))
+        raise
+    print("\n".join(text))
+
+
+def attributes(options):
+    from gan_course.training import attributes
+
+    _, table = attributes.train(
+        options.data, options.out, width=options.width, seed=options.seed, epochs=options.epochs
+    )
+    print(attributes.text(table))
+    print(f"The network is in {options.out}; report.json there holds these numbers.")
+
+
 def parser():
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="python -m gan_course", description="Faces, training and samples of GAN Course.")
-    commands = top.add_subparsers(required=True, metavar="data|train|sample")
+    commands = top.add_subparsers(required=True, metavar="data|train|sample|evaluate|attributes")
     defaults = argparse.ArgumentDefaultsHelpFormatter
 
     data = commands.add_parser("data", help="get faces to train on").add_subparsers(
@@ -101,6 +144,13 @@ def parser():
     p.add_argument("--ema-decay", type=float, help="decay of the averaged weights")
     p.add_argument("--epoch", type=int, help="steps between two sheets, log rows and checkpoints")
     p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")
+    p.add_argument(
+        "--distance-every",
+        type=int,
+        metavar="STEPS",
+        help="measure FFD (2,000 faces, test part) every so many steps, at the next end of an epoch; written to "
+        "log.csv; its time is not counted in --minutes",
+    )
     p.set_defaults(run=train)
 
     p = commands.add_parser("sample", help="draw a sheet of faces", formatter_class=defaults)
@@ -109,6 +159,49 @@ def parser():
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces")
     p.add_argument("--out", type=Path, default=Path("sheet.png"), help="the picture to write")
     p.set_defaults(run=sample)
+
+    p = commands.add_parser(
+        "evaluate",
+        help="measure the distance of generated faces to real ones",
+        description="Measure generated faces, or those of a folder, against real ones: Frechet and kernel distance, "
+        "precision and recall. The floor is real against real: evaluate FOLDER --part train --data FOLDER.",
+    )
+    p.add_argument(
+        "target", metavar="RUN|NAME|FOLDER", help="folder of a run, name of shipped weights, or folder of faces"
+    )
+    p.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="the real faces: a CelebA folder or zip")
+    parts = {"choices": ["train", "val", "test", "all"]}
+    p.add_argument("--split", default="test", help="which part of the real faces (default: test)", **parts)
+    p.add_argument("--part", default="all", help="which part of the FOLDER that is measured (default: all)", **parts)
+    p.add_argument(
+        "--count", type=int, default=2000, help="faces of each kind; all of a part that has fewer (default: 2000)"
+    )
+    p.add_argument(
+        "--seed", type=int, default=0, help="draws the measured faces; the real ones stay the same (default: 0)"
+    )
+    p.add_argument(
+        "--features",
+        default="auto",
+        metavar="auto|toon|celeba|inception|NAME",
+        help="feature network: the judge of cartoon or of real faces (auto: by the data), Inception-v3, or the name "
+        "of shipped weights (default: auto)",
+    )
+    p.add_argument("--resolution", type=int, help="height and width of a FOLDER's faces in pixels (default: 64)")
+    p.add_argument("--out", type=Path, metavar="JSON", help="write the numbers and all that repeats them")
+    p.add_argument("--compare", type=Path, metavar="JSON", help="show an earlier result beside; refused if not alike")
+    p.set_defaults(run=evaluate)
+
+    p = commands.add_parser(
+        "attributes",
+        help="train a network that tells the attributes of a face",
+        description="Train a network that tells the attributes of a 64x64 face, and measure it on the test part.",
+    )
+    p.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="faces: a CelebA folder or zip")
+    p.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder for network and report")
+    p.add_argument("--width", type=int, default=32, help="channels of the first layer (default: 32)")
+    p.add_argument("--seed", type=int, default=0, help="first weights, order and variation of the faces (default: 0)")
+    p.add_argument("--epochs", type=int, default=30, help="times that every training face is seen (default: 30)")
+    p.set_defaults(run=attributes)
     return top
 
 

@@ -20,12 +20,11 @@ def index():
 
 
 def load(name):
-    """Return the averaged generator called `name`, with its weights.
+    """Return the network called `name` with its weights: an averaged generator or an attribute network.
 
+    An attribute network's logits are in the order of `index()[name]["settings"]["attributes"]`.
     Raises `CourseError` for an unknown name and for a file whose size or sha256 is not the recorded one.
     """
-    from gan_course.training.run import Settings, build_generator
-
     entries = index()
     if name not in entries:
         shipped = ", ".join(entries) or "none in this copy"
@@ -35,6 +34,14 @@ def load(name):
     data = path.read_bytes() if path.is_file() else b""
     if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise CourseError(f"{path} is missing or damaged; run 'git checkout -- {path.relative_to(ROOT).as_posix()}'.")
-    generator = build_generator(Settings(**entry["settings"]))
-    generator.load_weights(path)
-    return generator
+    settings = entry["settings"]
+    if settings["model"] == "attributes":
+        from gan_course.models import attributes
+
+        network = attributes.build(settings["attributes"], settings["width"], settings["resolution"])
+    else:
+        from gan_course.training.run import Settings, build_generator
+
+        network = build_generator(Settings(**settings))
+    network.load_weights(path)
+    return network

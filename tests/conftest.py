@@ -36,6 +36,12 @@ def face_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def make_faces():
+    """The function that writes a folder of faces."""
+    return write_faces
+
+
+@pytest.fixture(scope="session")
 def pictures():
     """32 random pictures of 16x16, float32 in [-1, 1]."""
     return np.random.default_rng(7).uniform(-1, 1, (32, 16, 16, 3)).astype("float32")
@@ -62,3 +68,18 @@ def tiny_gan():
         return gan
 
     return build
+
+
+@pytest.fixture
+def refused(capsys):
+    """A function that checks the answer to a user's mistake: status 2, one sentence on stderr, nothing else."""
+
+    def check(status, *words):
+        out, err = capsys.readouterr()
+        assert status == 2 and out == ""
+        assert err.startswith("gan_course: ") and err.count("\n") == 1 and err.endswith(".\n"), err
+        assert "Traceback" not in err
+        for word in words:
+            assert str(word) in err, err
+
+    return check

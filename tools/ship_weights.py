@@ -1,44 +1,62 @@
-"""Ship a run's averaged generator with the course: weights, sha256 and numbers for its model card.
+"""Ship a run's averaged generator, or an attribute network, with the course: weights, sha256 and numbers.
 
     python tools/ship_weights.py RUN NAME "one line that says what it is"
 
-Writes data/weights/NAME.weights.h5 and its entry in data/weights/index.json. Write the model card
+RUN is the folder of `python -m gan_course train` or of `python -m gan_course attributes`. Writes
+data/weights/NAME.weights.h5 and its entry in data/weights/index.json. Write the model card
 data/weights/NAME.md by hand; it should say what the log says (printed here).
 """
 
 import csv
 import hashlib
 import json
+import os
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from gan_course import pretrained
-from gan_course.training import run
 
 
-def main(folder, name, summary):
+def generator(folder, file):
+    """Write the averaged generator of a run; return what its entry says of it."""
+    from gan_course.training import run
+
     gan = run.load(folder)
-    pretrained.FOLDER.mkdir(parents=True, exist_ok=True)
-    file = pretrained.FOLDER / f"{name}.weights.h5"
     gan.ema_generator.save_weights(file)
-    data = file.read_bytes()
     with open(Path(folder) / "log.csv", newline="") as log:
         last = [row for row in csv.DictReader(log) if int(row["step"]) <= int(gan.step)][-1]
-    settings = asdict(run.read_settings(folder)) | {"data": Path(run.read_settings(folder).data).name}
-    entry = {
-        "file": file.name,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "summary": summary,
-        "settings": settings,
+    return {
+        "settings": asdict(run.read_settings(folder)) | {"data": Path(run.read_settings(folder).data).name},
         "steps": int(gan.step),
         "images": int(last["images"]),
         "minutes": round(float(last["seconds"]) / 60, 1),
     }
+
+
+def attributes(folder, file):
+    """Copy an attribute network; return what its entry says of it."""
+    shutil.copyfile(Path(folder) / "attributes.weights.h5", file)
+    report = json.loads((Path(folder) / "report.json").read_text())
+    print("| attribute | share | majority | balanced accuracy | AUC |\n|---|---|---|---|---|")
+    for name, row in report["test"].items():
+        print(f"| {name} | " + " | ".join(f"{row[key]:.3f}" for key in ("share", "majority", "balanced", "auc")) + " |")
+    return {key: report[key] for key in ("settings", "data", "epochs", "minutes", "mean_balanced", "mean_auc")}
+
+
+def main(folder, name, summary):
+    pretrained.FOLDER.mkdir(parents=True, exist_ok=True)
+    file = pretrained.FOLDER / f"{name}.weights.h5"
+    entry = (attributes if (Path(folder) / "report.json").exists() else generator)(folder, file)
+    data = file.read_bytes()
+    start = {"file": file.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "summary": summary}
+    entry = start | entry
     path = pretrained.FOLDER / "index.json"
     entries = (json.loads(path.read_text()) if path.exists() else {}) | {name: entry}
-    path.write_text(json.dumps(entries, indent=1) + "\n")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(entries, indent=1) + "\n")
+    os.replace(partial, path)
     print(json.dumps(entry, indent=1))
 
 

@@ -57,19 +57,20 @@ class Guard(keras.callbacks.Callback):
 class Limit(keras.callbacks.Callback):
     """Stop after `steps` training steps in all, or after `minutes`; whichever comes first. None: no limit.
 
-    `trained`: seconds that earlier sessions of the same run have taken. `clock()` gives the seconds in all.
+    `trained`: seconds that earlier sessions of the same run have taken. `clock()` gives the seconds in all, less
+    those that `paused()` counts (of other callbacks' work, such as measuring a distance).
     """
 
-    def __init__(self, steps=None, minutes=None, trained=0.0):
+    def __init__(self, steps=None, minutes=None, trained=0.0, paused=lambda: 0.0):
         super().__init__()
-        self.steps, self.minutes, self.trained = steps, minutes, trained
+        self.steps, self.minutes, self.trained, self.paused = steps, minutes, trained, paused
         self.start = None
 
     def clock(self):
-        return self.trained + (0.0 if self.start is None else time.perf_counter() - self.start)
+        return self.trained + (0.0 if self.start is None else time.perf_counter() - self.paused() - self.start)
 
     def on_train_begin(self, logs=None):
-        self.start = time.perf_counter()
+        self.start = time.perf_counter() - self.paused()
         self.step = int(self.model.step)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -129,32 +130,44 @@ class Sheets(keras.callbacks.Callback):
 class Log(keras.callbacks.Callback):
     """Write one row an epoch to a CSV file: step, images, seconds, and every metric.
 
-    On resume, rows after the model's step (of a run that was killed) are removed first.
+    On resume, rows after the model's step (of a run that was killed) are removed first. A metric that is not there
+    in every epoch (see `metrics.Distance`) gets its column when it first comes, and stays blank where it was not.
     """
 
     def __init__(self, path, batch_size, clock):
         super().__init__()
         self.path, self.batch_size, self.clock = Path(path), batch_size, clock
+        self.columns = []
 
     def on_train_begin(self, logs=None):
-        if self.path.exists():
-            with open(self.path, newline="") as file:
-                rows = list(csv.reader(file))
-            kept = rows[:1] + [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= int(self.model.step)]
-            partial = self.path.with_suffix(".partial")
-            with open(partial, "w", newline="") as file:
-                csv.writer(file).writerows(kept)
-            os.replace(partial, self.path)
+        rows = self._rows()
+        if rows:
+            self.columns = rows[0]
+            kept = [r for r in rows[1:] if len(r) == len(self.columns) and int(r[0]) <= int(self.model.step)]
+            self._rewrite([self.columns, *kept])
+
+    def _rows(self):
+        if not self.path.exists():
+            return []
+        with open(self.path, newline="") as file:
+            return list(csv.reader(file))
+
+    def _rewrite(self, rows):
+        partial = self.path.with_suffix(".partial")
+        with open(partial, "w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        os.replace(partial, self.path)
 
     def on_epoch_end(self, epoch, logs=None):
         step = int(self.model.step)
         row = {"step": step, "images": step * self.batch_size, "seconds": round(self.clock(), 1)}
         row |= {name: round(value, 5) for name, value in logs.items()}
+        new = [name for name in row if name not in self.columns]
+        if new:
+            self.columns = self.columns + new
+            self._rewrite([self.columns] + [r + [""] * len(new) for r in self._rows()[1:]])
         with open(self.path, "a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if not file.tell():
-                writer.writeheader()
-            writer.writerow(row)
+            csv.writer(file).writerow([row.get(name, "") for name in self.columns])
 
 
 class Bar(keras.callbacks.Callback):

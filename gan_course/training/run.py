@@ -2,7 +2,7 @@
 
 RUN/settings.json     what was asked for; a resumed run reads it
 RUN/checkpoints/      the newest two states
-RUN/log.csv           one row an epoch: step, images, seconds, losses
+RUN/log.csv           one row an epoch: step, images, seconds, losses, and a distance where one was measured
 RUN/sheets/           the same 36 faces, every epoch
 RUN/training.gif      the sheets as a film
 """
@@ -110,11 +110,12 @@ def load(run):
     return gan
 
 
-def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
+def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **chosen):
     """Train in the folder `run` until `steps` or `minutes` in all are reached; return the `GAN`.
 
     A folder that already holds a run is resumed: with its own settings, from its newest checkpoint. `chosen` are
-    fields of `Settings` (None: not chosen). Raises `CourseError` when a chosen one differs from the run's, when
+    fields of `Settings` (None: not chosen). `distance`: a `metrics.Distance` that measures meanwhile; its time is left
+    out of the run's minutes. Raises `CourseError` when a chosen one differs from the run's, when
     training had to be stopped (NaN, a discriminator that has won), and for wrong values.
     """
     run = Path(run)
@@ -162,11 +163,12 @@ def train(run, steps=None, minutes=None, tensorboard=False, **chosen):
     )
     _write_settings(run, settings)
 
-    limit = Limit(steps, minutes, trained=record["seconds"])
+    limit = Limit(steps, minutes, record["seconds"], paused=lambda: distance.pause if distance else 0.0)
     guard = Guard(say=lambda reason: None)  # raised below
     bar = Bar(limit)
     callbacks = [
         limit,
+        *([distance] if distance else []),  # before those that read its number in the logs
         guard,
         Log(run / "log.csv", settings.batch_size, limit.clock),
         sheets,

@@ -1,4 +1,4 @@
-"""A live picture of the training: the same faces again and again, and the two losses."""
+"""A live picture of the training: the same faces again and again, the two losses, and a distance if one is measured."""
 
 import io
 import time
@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 
 from gan_course import show
 from gan_course.training.callbacks import fixed_latent
+
+DISTANCES = ("ffd", "fid")  # what `metrics.Distance` adds to the logs, in the epochs in which it measures
 
 
 def in_notebook():
@@ -25,7 +27,8 @@ class LiveMonitor(keras.callbacks.Callback):
 
     The faces are the averaged generator's, of `count` latent vectors that stay the same, so that you see them
     change. The picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook.
-    Outside Jupyter one line of text an epoch takes its place.
+    Outside Jupyter one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of
+    callbacks, the distance is a further curve.
 
     `pause`: seconds that the drawing took in all, to leave out of a measured training time.
     """
@@ -34,6 +37,7 @@ class LiveMonitor(keras.callbacks.Callback):
         super().__init__()
         self.count, self.seed, self.seconds, self.title = count, seed, seconds, title
         self.steps, self.history = [], {}
+        self.distances = {}  # name: (steps, values), for not every epoch has one
         self.handle, self.pause, self.last = None, 0.0, 0.0
         self.batches = self.whole = 0
 
@@ -45,12 +49,17 @@ class LiveMonitor(keras.callbacks.Callback):
         self.batches = batch + 1
 
     def on_epoch_end(self, epoch, logs=None):
+        for name in set(DISTANCES) & set(logs):
+            for numbers, number in zip(
+                self.distances.setdefault(name, ([], [])), (self.model.step, logs[name]), strict=True
+            ):
+                numbers.append(number)
         self.whole = max(self.whole, self.batches)
         if self.batches < self.whole / 2:  # cut short by a limit: a mean of so few steps would be a false jump
             return
         self.steps.append(int(self.model.step))
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+        for name in set(logs) - set(DISTANCES):
+            self.history.setdefault(name, []).append(logs[name])
         if not self.notebook:
             print(f"step {self.steps[-1]:>6}  " + "  ".join(f"{k} {v:.3f}" for k, v in sorted(logs.items())))
         elif time.perf_counter() - self.last >= self.seconds:
@@ -79,7 +88,10 @@ class LiveMonitor(keras.callbacks.Callback):
 
     def figure(self):
         """Return the picture as a matplotlib figure (the caller closes it)."""
-        figure, (left, upper, lower) = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=[1.1, 1, 1])
+        panels = 3 + bool(self.distances)
+        figure, (left, upper, lower, *more) = plt.subplots(
+            1, panels, figsize=(4.3 * panels, 4.2), width_ratios=[1.1] + [1] * (panels - 1)
+        )
         left.imshow(show.sheet(self.model(self.latent)))
         left.set_axis_off()
         left.set_title(f"{self.title}: step {self.steps[-1]}")
@@ -94,5 +106,9 @@ class LiveMonitor(keras.callbacks.Callback):
         lower.set_title("probability 'real'" if probabilities else "score")
         if probabilities:
             lower.set_ylim(0, 1)
+        for name, (steps, values) in self.distances.items():
+            show.curves(more[0], steps, {name: values}, {name: name.upper()})
+            more[0].set_title("distance to real faces")
+            more[0].set_ylim(bottom=0)
         figure.tight_layout()
         return figure

@@ -1,0 +1,184 @@
+"""Train an attribute network, and measure on faces that it has not seen how good it is.
+
+OUT/attributes.weights.h5   the network; `gan_course.models.attributes.build` with the report's settings loads it
+OUT/report.json             settings, minutes, epochs, and the test part's table; written last
+"""
+
+from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+
+from gan_course.data.celeba import open_faces
+from gan_course.data.pipeline import faces, load
+from gan_course.errors import CourseError, CourseWarning
+from gan_course.models import attributes as networks
+
+WEIGHTS = "attributes.weights.h5"
+REPORT = "report.json"
+
+
+def vary(x, seed):
+    """Return pictures (batch, r, r, 3) in [-1, 1], each a little moved, turned, enlarged, lighter and flatter.
+
+    Up to 3 of 64 pixels, 6 degrees, 8%, 0.1 and 10%. The same `seed`, two whole numbers, gives the same pictures.
+    """
+    batch, size = tf.shape(x)[0], x.shape[1]
+    dx, dy, turn, zoom, light, contrast = tf.unstack(tf.random.stateless_uniform((6, batch), seed, -1.0, 1.0))
+    angle, scale = turn * (6 * np.pi / 180), 1 / (1 + 0.08 * zoom)
+    a, b, centre = scale * tf.cos(angle), scale * tf.sin(angle), (size - 1) / 2
+    shift_x, shift_y = dx * (3 * size / 64), dy * (3 * size / 64)
+    # Where each output pixel comes from: a turn and a scale about the centre, then a shift.
+    rows = [a, -b, centre * (1 - a + b) + shift_x, b, a, centre * (1 - a - b) + shift_y, 0 * a, 0 * a]
+    x = keras.ops.image.affine_transform(x, tf.stack(rows, axis=1), fill_mode="nearest")
+    x = x * (1 + 0.1 * contrast)[:, None, None, None] + 0.1 * light[:, None, None, None]
+    return tf.clip_by_value(x, -1.0, 1.0)
+
+
+def read(source, attributes, resolution, part):
+    """Return (pictures float32 in [-1, 1], labels 0/1 (n, k)) of a part of an opened folder."""
+    images, names = load(source, resolution, part)
+    return images.astype("float32") / 127.5 - 1, source.labels(names, attributes)
+
+
+def calibrate(model, logits, labels):
+    """Rescale the last layer so that a logit above 0 is the decision with the best balanced accuracy.
+
+    Platt's method (1999): a logistic regression from each logit to its label, here with both classes weighted
+    alike, on validation faces. It changes each logit's scale and bias in the last layer, nothing else; then
+    sigmoid(logit) is the probability among as many faces with the attribute as without.
+    An attribute that has one class only among these faces, or is not learnt at all, stays as it is.
+    """
+    kernel, bias = (np.array(value) for value in model.get_layer("logits").get_weights())
+    for k in range(labels.shape[1]):
+        if labels[:, k].min() == labels[:, k].max():
+            continue
+        fit = LogisticRegression(class_weight="balanced").fit(logits[:, [k]], labels[:, k])
+        scale = fit.coef_[0, 0]
+        if scale > 0:
+            kernel[:, k] *= scale
+            bias[k] = bias[k] * scale + fit.intercept_[0]
+    model.get_layer("logits").set_weights([kernel, bias])
+
+
+def measure(logits, labels, attributes):
+    """Return a table (pandas), a row per attribute, of decisions `logits > 0` against 0/1 labels, both (n, k).
+
+    share: of faces that have the attribute. majority: the accuracy of always saying what is more frequent.
+    accuracy: share of right decisions. balanced: mean of the accuracy among those who have it and those who have
+    not. auc: the chance that a face with it scores above one without. The last two are empty (None) where all
+    faces are of one class, and a `CourseWarning` names these attributes.
+    """
+    rows, single = [], []
+    for k, name in enumerate(attributes):
+        truth, share = labels[:, k] > 0.5, float(labels[:, k].mean())
+        row = {"attribute": name, "share": share, "majority": max(share, 1 - share)}
+        row |= {"accuracy": float(accuracy_score(truth, logits[:, k] > 0)), "balanced": None, "auc": None}
+        if 0 < share < 1:
+            row["balanced"] = float(balanced_accuracy_score(truth, logits[:, k] > 0))
+            row["auc"] = float(roc_auc_score(truth, logits[:, k]))
+        else:
+            single.append(name)
+        rows.append(row)
+    if single:
+        warnings.warn(
+            f"Balanced accuracy and AUC are not defined for {', '.join(single)}: these {len(labels)} faces "
+            "are all alike in it.",
+            CourseWarning,
+            stacklevel=2,
+        )
+    return pd.DataFrame(rows).set_index("attribute").astype(float)
+
+
+def text(table):
+    """Return the table of `measure` as text, with the mean of each column in the last line."""
+    whole = pd.concat([table, table.mean().to_frame("mean").T])
+    return whole.to_string(float_format="%.3f", na_rep="-")
+
+
+def report(model, data, attributes, part="test"):
+    """Return the table of `measure` for the faces of one part of the folder `data`."""
+    pictures, labels = read(open_faces(data), attributes, model.input_shape[1], part)
+    return measure(model.predict(pictures, batch_size=256, verbose=0), labels, attributes)
+
+
+def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64, batch_size=64, rate=2e-3):
+    """Train a network on the folder `data`, write it into the folder `out`, and return (model, table).
+
+    attributes: default all that the folder has. The table is `measure`'s on the test part. AdamW with cosine
+    decay, binary cross-entropy averaged over attributes; the epoch with the best mean AUC on the validation part
+    is kept, and calibrated there.
+    Raises `CourseError` for a folder without attributes, an unknown one, wrong numbers and an `out` with files.
+    """
+    out = Path(out)
+    if epochs < 1 or seed < 0 or not rate > 0:
+        raise CourseError(f"epochs is {epochs}, seed is {seed}, rate is {rate}; give at least 1, 0 and above 0.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CourseError(f"'{out}' is not an empty folder; give a new one for the network.")
+    source = open_faces(data)
+    if attributes is None:
+        source.labels(source.names[:1], [])  # raises where there are none
+        attributes = list(source.attributes.columns)
+    keras.utils.set_random_seed(seed)
+    model = networks.build(attributes, width, resolution)
+    dataset = faces(source, resolution, batch_size, attributes=attributes, seed=seed)
+    steps = dataset.steps_per_epoch
+    validation = read(source, attributes, resolution, "val")
+    test = read(source, attributes, resolution, "test")  # before the work: a part may be empty
+
+    def varied(step, batch):
+        pictures, labels = batch
+        return vary(pictures, tf.stack([seed, step])), labels
+
+    dataset = dataset.enumerate().map(varied, num_parallel_calls=2).prefetch(2)
+    schedule = keras.optimizers.schedules.CosineDecay(0.0, epochs * steps, warmup_target=rate, warmup_steps=steps)
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=0.05),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[keras.metrics.AUC(multi_label=True, num_labels=len(attributes), from_logits=True, name="auc")],
+    )
+    best = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=epochs, restore_best_weights=True)
+    begin = time.perf_counter()
+    length = {"epochs": epochs, "steps_per_epoch": steps, "shuffle": False}  # the dataset shuffles
+    history = model.fit(dataset, **length, validation_data=validation, callbacks=[best]).history
+    minutes = (time.perf_counter() - begin) / 60
+    network = networks.build(attributes, width, resolution)  # without the optimiser, which would be saved as well
+    network.set_weights(model.get_weights())
+    calibrate(network, network.predict(validation[0], batch_size=256, verbose=0), validation[1])
+    table = measure(network.predict(test[0], batch_size=256, verbose=0), test[1], attributes)
+
+    settings = {"model": "attributes", "attributes": attributes, "width": width, "resolution": resolution, "seed": seed}
+    written = {
+        "settings": settings,
+        "data": Path(data).resolve().name,
+        "faces": {part: len(source.split(part)) for part in ("train", "val", "test")},
+        "epochs": epochs,
+        "best_epoch": best.best_epoch + 1,
+        "minutes": round(minutes, 1),
+        "mean_balanced": _number(table["balanced"].mean()),
+        "mean_auc": _number(table["auc"].mean()),
+        "test": {name: {key: _number(value) for key, value in row.items()} for name, row in table.T.items()},
+        "history": {name: [_number(value) for value in values] for name, values in history.items()},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f"partial.{WEIGHTS}"
+    network.save_weights(partial)
+    os.replace(partial, out / WEIGHTS)
+    partial = out / f"{REPORT}.partial"
+    partial.write_text(json.dumps(written, indent=1) + "\n")
+    os.replace(partial, out / REPORT)
+    return network, table
+
+
+def _number(value):
+    """Four digits; None where there is no number, since JSON knows no NaN."""
+    return round(float(value), 4) if np.isfinite(value) else None
