@@ -26,7 +26,7 @@ from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import keras
 
 from gan_course import pretrained, show
-from gan_course.data import pipeline
+from gan_course.data import pipeline, toon
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.progress import progress
@@ -300,7 +300,7 @@ def feature_network(choice, data):
     'auto' looks at the folder `data`: the cartoons' judge for cartoon faces, else that of real faces.
     """
     if choice == "auto":
-        choice = "toon" if (Path(data) / "toon.json").is_file() else "celeba"
+        choice = "toon" if toon.is_cartoon(data) else "celeba"
     if choice == "inception":
         return InceptionFeatures()
     return FaceFeatures(f"attributes-{choice}-judge" if choice in ("toon", "celeba") else choice)

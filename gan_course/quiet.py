@@ -1,7 +1,7 @@
 """Import TensorFlow without the notes that its C++ part prints at start.
 
-Import this before Keras or TensorFlow. Real trouble still shows: a failed import raises, and warnings
-after the start are printed as ever.
+Import this before Keras or TensorFlow. Real trouble still shows: a failed import raises, and Python's warnings
+are printed as ever.
 """
 
 import os
@@ -17,8 +17,10 @@ if "tensorflow" not in sys.modules and os.environ.get("KERAS_BACKEND", "tensorfl
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     try:
-        import tensorflow  # noqa: F401
+        import tensorflow
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(sink)
+    # A lesson builds many small networks, each with a step of its own; TensorFlow would warn of "retracing".
+    tensorflow.get_logger().setLevel("ERROR")

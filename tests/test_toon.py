@@ -240,6 +240,7 @@ def test_ensure(tmp_path, monkeypatch):
     mine.mkdir()
     monkeypatch.setenv("GAN_COURSE_FACES", str(mine))
     assert toon.ensure() == mine and not any(mine.iterdir())
+    assert toon.is_cartoon(out) and not toon.is_cartoon(mine)
 
 
 # --- the labels against the picture ------------------------------------------------------------------

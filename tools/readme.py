@@ -5,10 +5,12 @@
 
 Made from `[project.urls] Repository` in pyproject.toml: badges, "Open in Colab" links, clone lines, and the
 set-up cell of each notebook. Made from benchmarks/results/lessons.json (tools/lessons.py writes it): minutes and
-memory. Made from gan_course.__version__: the version in CITATION.cff. Needs nothing but Python.
+memory. Made from gan_course.__version__: the version in CITATION.cff. Made from section 5 of lesson 03, with its
+stored pictures: the page notebooks/reading_the_curves.md. Needs nothing but Python.
 """
 
 import argparse
+import base64
 import json
 import re
 import sys
@@ -177,8 +179,43 @@ def refresh(notebook, path):
     tagged[0]["source"] = setup(path.parent.as_posix()).splitlines(keepends=True)
 
 
+def curves_page():
+    """Yield (path, content) of the page 'Reading the curves' and its pictures: section 5 of lesson 03, without code."""
+    folder = ROOT / "notebooks"
+    lesson = folder / "03_stable_training.ipynb"
+    if not lesson.exists():
+        return
+    cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
+    heads = ["".join(cell["source"]) if cell["cell_type"] == "markdown" else "" for cell in cells]
+    first = next(i for i, text in enumerate(heads) if text.startswith("## 5 "))
+    last = next(i for i, text in enumerate(heads) if text.startswith("## 6 "))
+    parts = [
+        "# Reading the curves",
+        f"<!-- Made by tools/readme.py from section 5 of {lesson.name}: change it there. -->",
+        f"This is section 5 of [lesson 03]({lesson.name}), with the results of its stored run. The numbers of sections "
+        "(3.1, 2.5 ...) are the lesson's.",
+    ]
+    pictures = 0
+    for cell, text in zip(cells[first:last], heads[first:last], strict=True):
+        if text:
+            parts.append(
+                re.sub(r"(?m)^#+ 5.*\n*", lambda m: f"## {m[0].split(' ', 2)[2]}" if m[0][:3] == "###" else "", text)
+            )
+        for output in cell.get("outputs", []):
+            kinds = {kind: data for kind, data in output.get("data", {}).items() if kind.startswith("image/")}
+            for kind, data in kinds.items():
+                pictures += 1
+                name = f"pictures/reading_the_curves_{pictures}.{kind.partition('/')[2].replace('jpeg', 'jpg')}"
+                alt = output["metadata"][kind]["alt"]
+                parts.append(f"![{alt}]({name})")
+                yield folder / name, base64.b64decode("".join(data))
+            if "text" in output:
+                parts.append(f"```text\n{''.join(output['text']).rstrip()}\n```")
+    yield folder / "reading_the_curves.md", "\n\n".join(part.strip() for part in parts) + "\n"
+
+
 def expected():
-    """Yield (path, the text it should have) of every file that holds something generated."""
+    """Yield (path, the text or bytes it should have) of every file that holds something generated."""
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
     parts = {"lessons": lesson_table(), "clone": clone(), "windows": windows()}
@@ -196,6 +233,8 @@ def expected():
         refresh(notebook, path.relative_to(ROOT))
         yield path, dump(notebook)
 
+    yield from curves_page()
+
 
 def notebooks():
     """Return the paths of all lessons and solutions, in order."""
@@ -210,15 +249,17 @@ def dump(notebook):
 def main(check=False):
     """Rewrite the files, or with `check` only name those that are out of date; return how many."""
     count = 0
-    for path, text in expected():
-        old = path.read_text(encoding="utf-8")
+    for path, new in expected():
+        old = path.read_bytes() if path.exists() else b""
+        if isinstance(new, str):
+            new, old = new.encode("utf-8"), old.replace(b"\r\n", b"\n")  # as Git checks it out on Windows
         # How a notebook is spaced and ordered is no one's business; what it says is.
-        same = json.loads(old) == json.loads(text) if path.suffix == ".ipynb" else old == text
+        same = old == new or (path.suffix == ".ipynb" and json.loads(old) == json.loads(new))
         if not same:
             count += 1
             print(f"{path.relative_to(ROOT)} {'is out of date: run python tools/readme.py' if check else 'rewritten'}")
             if not check:
-                path.write_text(text, encoding="utf-8", newline="\n")
+                path.write_bytes(new)
     return count
 
 

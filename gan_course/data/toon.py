@@ -631,6 +631,11 @@ def ensure(path=None, count=None):
     return render(out, count, begun.get("seed", 0), begun.get("resolution", 128))
 
 
+def is_cartoon(folder):
+    """Return whether the faces of `folder` were drawn by this module: they need another judge than photographs do."""
+    return (Path(folder) / SETTINGS).is_file()
+
+
 # --- what the labels say about each other ------------------------------------------------------------
 
 
