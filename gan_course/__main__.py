@@ -136,7 +136,11 @@ def parser():
     p.add_argument("--max-width", type=int, help="most channels of any layer")
     p.add_argument("--rate", type=float, help="Adam's learning rate, both players")
     p.add_argument("--loss", help="non_saturating, minimax, least_squares, hinge or wasserstein")
-    p.add_argument("--r1-gamma", type=float, help="weight of the R1 penalty; 0 leaves it out")
+    p.add_argument(
+        "--r1-gamma",
+        type=float,
+        help="weight of the R1 penalty (default: 10 for cartoons, 2 for other faces); 0: without",
+    )
     p.add_argument("--r1-interval", type=int, help="steps between two R1 penalties")
     p.add_argument("--gp-weight", type=float, help="weight of WGAN-GP's penalty, 10 in its paper; 0 leaves it out")
     p.add_argument("--drift", type=float, help="weight of the mean squared score of real faces (ProGAN: 0.001)")

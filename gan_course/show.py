@@ -108,17 +108,21 @@ def curves(ax, steps, values, labels=None):
 
     `values`: {name: list of numbers as long as `steps`}.
     """
-    for name, numbers in values.items():
-        (line,) = ax.plot(steps, numbers, linewidth=1.5)
-        if len(steps):
-            text = (labels or {}).get(name, name)
+    lines = {name: ax.plot(steps, numbers, linewidth=1.5)[0] for name, numbers in values.items()}
+    if len(steps):
+        # Two labels must not lie on each other where the curves end at one place: one goes up, one goes down.
+        place = dict.fromkeys(values, "center")
+        if len(values) == 2:
+            low, high = sorted(values, key=lambda name: values[name][-1])
+            place = {low: "top", high: "bottom"}
+        for name, numbers in values.items():
             ax.annotate(
-                text,
+                (labels or {}).get(name, name),
                 (steps[-1], numbers[-1]),
                 xytext=(4, 0),
                 textcoords="offset points",
-                color=line.get_color(),
-                va="center",
+                color=lines[name].get_color(),
+                va=place[name],
             )
     ax.set_xlabel("training step")
     ax.spines[["top", "right"]].set_visible(False)

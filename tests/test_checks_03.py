@@ -231,6 +231,12 @@ def test_mended_not_yet(settings, hint, short):
 
 def test_mended_passes_when_enough_modes_are_found(short, monkeypatch, capsys):
     monkeypatch.setattr(lesson03, "NEEDED", 0)
-    monkeypatch.setattr(lesson03, "SHARE", 0.0)
+    monkeypatch.setattr(lesson03, "NEAR", 99.0)
     lesson03.check_mended(dict)
     assert capsys.readouterr().out.startswith("Right:")
+
+
+def test_mended_is_not_satisfied_with_modes_found_by_luck(short, monkeypatch):
+    monkeypatch.setattr(lesson03, "NEEDED", 0)
+    with pytest.raises(NotYet, match=r"energy distance is \d"):
+        lesson03.check_mended(dict)

@@ -1,6 +1,7 @@
 """Self-checks of lesson 03: counting modes, smoothing, the gradient penalty, telling failures, mending, distances."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 from keras import ops
@@ -336,7 +337,8 @@ def check_diagnosis(diagnosis):
 # --- exercise 5 ---------------------------------------------------------------------------------------
 
 SETTINGS = ("d_rate", "g_rate", "loss", "penalty", "norm")
-BUDGET, NEEDED, SHARE = 2000, 23, 0.10  # steps, modes of 25, share of points on a mode
+BUDGET, NEEDED = 2000, 23  # steps, modes of 25
+NEAR = 0.035  # energy distance to real points; one broad cloud that knows no modes has 0.041 to 0.049, and finds all 25
 
 
 def check_mended(function):
@@ -357,10 +359,15 @@ def check_mended(function):
         start, quick = model.samples(), model.d_rate / model.g_rate
         model.advance(BUDGET)
         expect(not model.broken, f"With seed {seed}: {model.broken}")
-        modes, share = model.data.coverage(model.samples())
+        samples, real = model.samples(), model.data.sample(2500, seed=1)
+        modes, _ = model.data.coverage(samples)
+        distance = 2 * cdist(samples, real).mean() - cdist(samples, samples).mean() - cdist(real, real).mean()
         found.append(modes)
-        result = f"With seed {seed} the samples are on {modes} of 25 spots (needed: {NEEDED}), share {share:.2f} (needed: {SHARE:.2f})."
-        if modes >= NEEDED and share >= SHARE:
+        result = (
+            f"With seed {seed} the samples are on {modes} of 25 spots (needed: {NEEDED}), "
+            f"and the energy distance is {distance:.3f} (needed: {NEAR} or less)."
+        )
+        if modes >= NEEDED and distance <= NEAR:
             continue
         expect(
             np.abs(model.samples() - start).max() > 1.0,
