@@ -32,6 +32,7 @@ def train(options):
 
     names = ("model", "data", "resolution", "batch_size", "seed", "latent_dim", "width", "max_width")
     names += ("rate", "loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "epoch")
+    names += ("start", "fade_images", "stable_images", "max_batch")
     chosen = {name: getattr(options, name) for name in names}
     distance = None
     if options.distance_every is not None:
@@ -121,7 +122,7 @@ def parser():
     p.set_defaults(run=celeba)
 
     p = commands.add_parser("train", help="train a GAN, or go on with a run that was stopped")
-    p.add_argument("model", choices=["dcgan"], help="which network")
+    p.add_argument("model", choices=["dcgan", "progan"], help="which network")
     p.add_argument("--data", required=True, metavar="FOLDER", help="faces: a CelebA folder or zip")
     p.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run; resumed if it holds one")
     length = p.add_mutually_exclusive_group()
@@ -132,7 +133,9 @@ def parser():
     p.add_argument("--batch-size", type=int, help="pictures in one step")
     p.add_argument("--seed", type=int, help="first weights, latent vectors and order of the faces (default: 0)")
     p.add_argument("--latent-dim", type=int, help="numbers in a latent vector")
-    p.add_argument("--width", type=int, help="channels at half the resolution; they double downwards")
+    p.add_argument(
+        "--width", type=int, help="channels at half the resolution (progan: at the resolution); they double downwards"
+    )
     p.add_argument("--max-width", type=int, help="most channels of any layer")
     p.add_argument("--rate", type=float, help="Adam's learning rate, both players")
     p.add_argument("--loss", help="non_saturating, minimax, least_squares, hinge or wasserstein")
@@ -147,6 +150,10 @@ def parser():
     p.add_argument("--g-every", type=int, help="discriminator steps for one step of the generator")
     p.add_argument("--ema-decay", type=float, help="decay of the averaged weights")
     p.add_argument("--epoch", type=int, help="steps between two sheets, log rows and checkpoints")
+    p.add_argument("--start", type=int, help="progan: first resolution (default: 4; --resolution's: not grown)")
+    p.add_argument("--fade-images", type=int, help="progan: pictures in which a new resolution is faded in")
+    p.add_argument("--stable-images", type=int, help="progan: pictures for a resolution after its fade")
+    p.add_argument("--max-batch", type=int, help="progan: most pictures in one step, at the low resolutions")
     p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")
     p.add_argument(
         "--distance-every",

@@ -169,14 +169,14 @@ class GAN(keras.Model):
 
         Both losses reach a fake picture through its score s alone: dL/dx = dL/ds * ds/dx. So G's gradient at the
         picture is D's times (dL_G/ds) / (dL_D/ds), one number per picture: no second pass for ds/dx. This holds
-        where a score depends on its own picture only (no batch norm in D), for losses whose ratio is finite, and
-        where both losses are scaled alike, and where both players move. Elsewhere the tape is asked twice, with
-        the same result but slower.
+        where a score depends on its own picture only (no batch norm in D) or the ratio is the same for all scores
+        ('wasserstein' and 'minimax': -1), for losses whose ratio is finite, and where both losses are
+        scaled alike, and where both players move. Elsewhere the tape is asked twice, with the same result but slower.
         """
         return (
             self.adversarial.ratio is not None
             and self.d_every == self.g_every == 1
-            and _per_picture(self.discriminator)
+            and (self.adversarial.name in ("wasserstein", "minimax") or _per_picture(self.discriminator))
             and not isinstance(self.d_optimizer, keras.optimizers.LossScaleOptimizer)
         )
 
@@ -320,6 +320,9 @@ class GAN(keras.Model):
                 average.assign(average + (1.0 - decay) * (weight - average))
             else:
                 average.assign(weight)
+
+    def settle(self):
+        """Bring up to date what follows from the step; called after a checkpoint was loaded. Nothing in this class."""
 
     def state(self):
         """Return every variable that training changes, in a fixed order, for checkpoints.

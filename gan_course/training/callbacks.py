@@ -130,6 +130,8 @@ class Sheets(keras.callbacks.Callback):
 class Log(keras.callbacks.Callback):
     """Write one row an epoch to a CSV file: step, images, seconds, and every metric.
 
+    `batch_size`: pictures in a step, or a function of the step that gives all pictures until then.
+
     On resume, rows after the model's step (of a run that was killed) are removed first. A metric that is not there
     in every epoch (see `metrics.Distance`) gets its column when it first comes, and stays blank where it was not.
     """
@@ -160,7 +162,8 @@ class Log(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         step = int(self.model.step)
-        row = {"step": step, "images": step * self.batch_size, "seconds": round(self.clock(), 1)}
+        images = self.batch_size(step) if callable(self.batch_size) else step * self.batch_size
+        row = {"step": step, "images": images, "seconds": round(self.clock(), 1)}
         row |= {name: round(value, 5) for name, value in logs.items()}
         new = [name for name in row if name not in self.columns]
         if new:

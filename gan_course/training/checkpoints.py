@@ -55,6 +55,7 @@ def load(path, gan):
         raise CourseError(f"{path} belongs to a network of other sizes; build the GAN with the settings of its run.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
+    gan.settle()
     return record
 
 

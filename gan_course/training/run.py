@@ -18,8 +18,8 @@ import keras
 from gan_course.data import toon
 from gan_course.data.pipeline import faces
 from gan_course.errors import CourseError
-from gan_course.models import dcgan
-from gan_course.training import checkpoints
+from gan_course.models import dcgan, progan
+from gan_course.training import checkpoints, growing
 from gan_course.training.adversarial import GAN
 from gan_course.training.callbacks import Bar, Guard, Limit, Log, Sheets
 
@@ -28,7 +28,7 @@ from gan_course.training.callbacks import Bar, Guard, Limit, Log, Sheets
 class Settings:
     """What decides a training's result. The defaults are the recipe that `benchmarks/recipe_search.py` found.
 
-    For cartoon faces `recipe` changes one of them.
+    `recipe` changes some of them for another model, and one for cartoon faces.
     """
 
     model: str = "dcgan"
@@ -49,38 +49,73 @@ class Settings:
     mirror: bool = True
     seed: int = 0
     epoch: int = 200  # steps between two sheets, log rows and checkpoints
+    # For a network that grows; see `growing.Schedule`. `batch_size` is that of the last resolution; each halving of
+    # the resolution doubles it, up to `max_batch`.
+    start: int = 4
+    fade_images: int = 0
+    stable_images: int = 1
+    max_batch: int = 64
+
+
+# What other models than the DCGAN have instead of the defaults.
+RECIPES = {
+    "dcgan": {},
+    # Karras et al. 2018, appendix A, with the channels and pictures that two cores can afford.
+    "progan": dict(
+        latent_dim=128,
+        max_width=128,
+        rate=1e-3,
+        loss="wasserstein",
+        r1_gamma=0.0,
+        gp_weight=10.0,
+        drift=1e-3,
+        fade_images=60_000,
+        stable_images=60_000,
+    ),
+}
 
 
 def recipe(**chosen):
-    """Return the `Settings` that the course found best for the faces in `data`, with what was chosen instead.
+    """Return the `Settings` that the course found best for a model and the faces in `data`, with what was chosen instead.
 
     Cartoons get a stronger R1 penalty: it is better there, above all in a short training. On photographs a long run
     was stable with the careful default (`benchmarks/README.md`).
     """
-    best = {"r1_gamma": 10.0} if toon.is_cartoon(chosen.get("data", Settings.data)) else {}
+    model = chosen.get("model", Settings.model)
+    if model not in RECIPES:
+        raise CourseError(f"There is no model called '{model}'; choose one of {', '.join(RECIPES)}.")
+    best = dict(RECIPES[model])
+    if model == "dcgan" and toon.is_cartoon(chosen.get("data", Settings.data)):
+        best["r1_gamma"] = 10.0
     return Settings(**best | chosen)
 
 
 def build_generator(settings):
     """Return an untrained generator for `settings` (a `Settings`)."""
     s = settings
+    if s.model == "progan":  # width: the channels at the last resolution
+        return progan.build_generator(s.resolution, s.latent_dim, s.width * s.resolution // 2, s.max_width)
     return dcgan.build_generator(s.resolution, s.latent_dim, s.width, s.max_width)
+
+
+def _schedule(s):
+    powers = [2**level for level in range(2, 11)]
+    batches = {r: min(max(s.max_batch, s.batch_size), s.batch_size * s.resolution // r) for r in powers}
+    return growing.Schedule(s.resolution, s.fade_images, s.stable_images, batches, s.rate, s.start)
 
 
 def build(settings):
     """Return a compiled `GAN` for `settings`; the same settings give the same first weights."""
     s = settings
-    if s.model != "dcgan":
-        raise CourseError(f"There is no model called '{s.model}'; choose dcgan.")
-    for name in ("latent_dim", "width", "max_width", "batch_size", "epoch", "rate"):
+    if s.model not in RECIPES:
+        raise CourseError(f"There is no model called '{s.model}'; choose one of {', '.join(RECIPES)}.")
+    for name in ("latent_dim", "width", "max_width", "batch_size", "epoch", "rate", "max_batch", "stable_images"):
         if not 0 < getattr(s, name) < math.inf:
             raise CourseError(f"{name} is {getattr(s, name)}; give a number above 0.")
     if not 0 <= s.seed < 2**32:
         raise CourseError(f"seed is {s.seed}; give a whole number from 0 to {2**32 - 1}.")
     keras.utils.set_random_seed(s.seed)
-    gan = GAN(
-        build_generator(s),
-        dcgan.build_discriminator(s.resolution, s.width, s.max_width),
+    options = dict(
         loss=s.loss,
         r1_gamma=s.r1_gamma,
         r1_interval=s.r1_interval,
@@ -90,6 +125,13 @@ def build(settings):
         ema_decay=s.ema_decay,
         seed=s.seed,
     )
+    if s.model == "progan":
+        schedule = _schedule(s)
+        discriminator = progan.build_discriminator(s.resolution, s.width * s.resolution // 2, s.max_width)
+        gan = growing.GrowingGAN(build_generator(s), discriminator, schedule, **options)
+        gan.compile()
+        return gan
+    gan = GAN(build_generator(s), dcgan.build_discriminator(s.resolution, s.width, s.max_width), **options)
     gan.compile(*(keras.optimizers.Adam(s.rate, beta_1=0.0, beta_2=0.99) for _ in range(2)))
     return gan
 
@@ -167,14 +209,11 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **cho
         if not (run / "training.gif").exists():  # killed while it was written
             sheets.gif(run / "training.gif")
         return gan
-    dataset = faces(
-        data,
-        settings.resolution,
-        settings.batch_size,
-        mirror=settings.mirror,
-        seed=settings.seed,
-        start_step=record["step"],
-    )
+    options = dict(mirror=settings.mirror, seed=settings.seed, start_step=record["step"])
+    if settings.model == "progan":
+        dataset, images = growing.faces(data, gan.schedule, **options), gan.schedule.images_at
+    else:
+        dataset, images = faces(data, settings.resolution, settings.batch_size, **options), settings.batch_size
     _write_settings(run, settings)
 
     limit = Limit(steps, minutes, record["seconds"], paused=lambda: distance.pause if distance else 0.0)
@@ -184,7 +223,7 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **cho
         limit,
         *([distance] if distance else []),  # before those that read its number in the logs
         guard,
-        Log(run / "log.csv", settings.batch_size, limit.clock),
+        Log(run / "log.csv", images, limit.clock),
         sheets,
         checkpoints.Checkpoints(run / "checkpoints", clock=limit.clock),
         bar,

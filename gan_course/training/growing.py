@@ -1,0 +1,275 @@
+"""Progressive growing: the schedule of levels, and the training engine that follows it (Karras et al. 2018).
+
+    schedule = Schedule(64)
+    gan = GrowingGAN(progan.build_generator(64), progan.build_discriminator(64), schedule)
+    gan.compile()
+    gan.fit(faces("data/toon", schedule), epochs=...)
+
+All that a stage decides is a function of the step alone: level, alpha, batch size and rate. So a training that is
+resumed at step k goes on with the very pictures, the very alpha and the same compiled arithmetic.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from gan_course.data import pipeline
+from gan_course.errors import CourseError
+from gan_course.layers import blend, downsample, upsample
+from gan_course.training.adversarial import GAN
+
+# The paper's, for one GPU (the values of its second code release): from which resolution on which value holds.
+PAPER_BATCHES = {4: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
+PAPER_RATES = {4: 1e-3, 1024: 1.5e-3}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one level, one batch size and one rate.
+
+    first_step, first_image: how many steps were taken and pictures shown before it. steps: its length; the last stage
+    goes on for as long as one trains. images: its nominal length in pictures (its steps may show a part of a batch more).
+    """
+
+    level: int
+    fading: bool
+    batch_size: int
+    rate: float
+    first_step: int
+    first_image: int
+    steps: int
+    images: int
+
+    @property
+    def resolution(self):
+        return 2**self.level
+
+
+class Schedule:
+    """Which level is trained when, counted in pictures shown to the discriminator.
+
+    The first level is trained for `stable` pictures. Each further one is faded in over `fade` pictures and then trained
+    for `stable` (Karras et al. 2018, appendix A: 800,000 each; 600,000 in its second code release). In step i of a
+    fade, counted from 0,
+
+        alpha = i * batch_size / fade
+
+    and in all other steps alpha = 1. A stage takes as many whole batches as it needs, the last one overlapping its end.
+
+    fade, stable, batch_size, rate: one number for all levels, or {resolution: value}, each value from this resolution on:
+        {4: 64, 32: 32, 64: 16} gives 64 up to 16x16, 32 at 32x32 and 16 from 64x64 on. fade=0 leaves the fade out. Choose
+        batch sizes that 4 divides (see `gan_course.layers.MinibatchStdDev`).
+    start: the first resolution. With `start=resolution` there is one stage only: the same networks, not grown.
+    """
+
+    def __init__(self, resolution, fade=600_000, stable=600_000, batch_size=PAPER_BATCHES, rate=PAPER_RATES, start=4):
+        for value in (resolution, start):
+            if value not in (powers := [2**level for level in range(2, 11)]):
+                raise CourseError(f"The schedule has the resolution {value}; choose one of {powers}.")
+        if start > resolution:
+            raise CourseError(f"The schedule starts at {start}, above its resolution {resolution}; give less.")
+        self.resolution = resolution
+        self.stages = []
+        step = image = 0
+        for level in range(int(math.log2(start)), int(math.log2(resolution)) + 1):
+            values = [_at(value, 2**level) for value in (batch_size, rate, fade, stable)]
+            size, speed, *lengths = values
+            if size != int(size) or size < 1 or not 0 < speed < math.inf or min(lengths) < 0 or not lengths[1]:
+                raise CourseError(
+                    f"The schedule at {2**level} has batch_size {size}, rate {speed}, fade {lengths[0]} and stable "
+                    f"{lengths[1]}; give a whole number, a number above 0, 0 or more pictures, and 1 or more."
+                )
+            for fading, images in zip((True, False), map(int, lengths), strict=True):
+                if fading and (not images or 2**level == start):
+                    continue
+                steps = math.ceil(images / size)
+                self.stages.append(Stage(level, fading, int(size), float(speed), step, image, steps, images))
+                step, image = step + steps, image + steps * int(size)
+        self.steps = step  # to the nominal end
+
+    def stage_at(self, step):
+        """Return the `Stage` of the step after `step` steps."""
+        return max((s for s in self.stages if s.first_step <= step), key=lambda s: s.first_step)
+
+    def alpha_at(self, step):
+        """Return alpha in the step after `step` steps, a float from 0 to 1."""
+        stage = self.stage_at(step)
+        return (step - stage.first_step) * stage.batch_size / stage.images if stage.fading else 1.0
+
+    def images_at(self, step):
+        """Return how many pictures `step` steps have shown."""
+        stage = self.stage_at(step)
+        return stage.first_image + (step - stage.first_step) * stage.batch_size
+
+
+def _at(value, resolution):
+    """Return a number, or the value of the largest key of a mapping that is not above `resolution`."""
+    if not isinstance(value, Mapping):
+        return value
+    below = [key for key in value if key <= resolution]
+    if not below:
+        raise CourseError(f"The schedule has no value at the resolution {resolution}; add one for it or below.")
+    return value[max(below)]
+
+
+def faces(folder, schedule, *, start_step=0, epoch=200, **options):
+    """Return the endless dataset of a schedule: float32 (batch, resolution, resolution, 3) in [-1, 1].
+
+    The batch at step k has the size of its stage; all are of the last resolution (`GrowingGAN` makes them smaller). The
+    n-th picture shown is a function of the seed and n: `start_step=k` goes on exactly where k steps have ended.
+
+    `epoch`: steps of what `fit` calls an epoch. `options`: those of `gan_course.data.pipeline.faces`, such as `seed`,
+    `mirror`, `part` and `limit`.
+    """
+    stages = schedule.stages
+    unit = math.gcd(*(s.batch_size for s in stages))
+    first = schedule.images_at(start_step) // unit
+    # One stream of small batches for all stages, joined to the batches of their stage.
+    stream = pipeline.faces(folder, schedule.resolution, unit, start_step=first, **options)
+    starts = tf.constant([s.first_image // unit for s in stages], tf.int64)
+    counts = tf.constant([s.batch_size // unit for s in stages], tf.int64)
+
+    def stage(position, x):
+        return tf.searchsorted(starts, [position], side="right", out_type=tf.int64)[0] - 1
+
+    def join(stage, window):
+        return window.map(lambda position, x: x).batch(counts[stage])
+
+    numbered = stream.enumerate(start=first)
+    windows = numbered.group_by_window(stage, join, window_size_func=lambda stage: counts[stage])
+    shape = (-1, schedule.resolution, schedule.resolution, 3)
+    dataset = windows.map(lambda x: tf.reshape(x, shape)).prefetch(tf.data.AUTOTUNE)
+    dataset.image_count, dataset.steps_per_epoch = stream.image_count, epoch
+    return dataset
+
+
+class _Follow(keras.callbacks.Callback):
+    """Keep the model on its schedule, step by step."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.first = self.model.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.settle(self.first + batch + 1)
+
+
+class GrowingGAN(GAN):
+    """A `GAN` of two networks that grow by a `Schedule`; trained by plain `fit` with a dataset of `faces`.
+
+    What differs from `GAN`:
+
+    - Each step works at its stage's level. Pictures come at the last resolution and are averaged down to the level's, and
+      faded as the generator's are: x = (1 - alpha) * up(down(x)) + alpha * x. Otherwise D would know real pictures by
+      their sharpness.
+    - Each stage has one compiled step of its own, traced once: alpha is a tensor, computed from the step. `traces` counts.
+    - When a stage begins, both optimisers forget (their averages and counts become 0), as in the paper's code: what they
+      knew of the gradients' size was of another network. The rates are the schedule's.
+    - The default loss is WGAN-GP with drift (appendix A.1). For the non-saturating loss with R1, give
+      loss='non_saturating', gp_weight=0, drift=0, r1_gamma=... .
+    - The averaged generator draws at the level and alpha of the step, as pictures of the full resolution (`full_size`).
+
+    The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        schedule,
+        *,
+        loss="wasserstein",
+        gp_weight=10.0,
+        drift=1e-3,
+        ema_decay=0.999,
+        name="growing_gan",
+        **options,
+    ):
+        sizes = generator.resolution, discriminator.resolution, schedule.resolution
+        if len(set(sizes)) > 1:
+            raise CourseError(f"Generator, discriminator and schedule are for {sizes} pixels; build all for one size.")
+        super().__init__(
+            generator.grow(),
+            discriminator.grow(),
+            loss=loss,
+            gp_weight=gp_weight,
+            drift=drift,
+            ema_decay=ema_decay,
+            name=name,
+            **options,
+        )
+        self.ema_generator.full_size = True
+        self.schedule, self.stage, self.traces = schedule, None, {}
+
+    def compile(self, g_optimizer=None, d_optimizer=None, **kwargs):
+        """As `GAN.compile`; the default is Adam with betas (0, 0.99) and epsilon 1e-8, as in the paper."""
+        optimizers = (
+            optimizer or keras.optimizers.Adam(beta_1=0.0, beta_2=0.99, epsilon=1e-8)
+            for optimizer in (g_optimizer, d_optimizer)
+        )
+        super().compile(*optimizers, **kwargs)
+        self.stage = None
+        self.settle()
+
+    def _prepared(self, optimizer, network):
+        optimizer.build(network.weights)  # for all levels, also those that come later
+        return super()._prepared(optimizer, network)
+
+    def settle(self, step=None):
+        """Bring level, alpha, rates and compiled step to those of `step` (None: the model's).
+
+        Where a stage has just begun, the optimisers are reset as well.
+        """
+        step = self.step if step is None else step
+        stage, alpha = self.schedule.stage_at(step), self.schedule.alpha_at(step)
+        for network in (self.generator, self.discriminator, self.ema_generator):
+            # A float: 1.0 is not faded, and in a fade alpha stays below 1.
+            network.grow(stage.level, alpha)
+        if stage is self.stage:
+            return
+        self.stage = stage
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            optimizer.learning_rate = stage.rate
+            inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+            if step == stage.first_step:
+                for variable in inner.variables:
+                    if variable is not inner.learning_rate:
+                        variable.assign(ops.zeros_like(variable))
+        self.make_train_function(force=True)
+
+    def fit(self, x=None, *args, callbacks=(), **kwargs):
+        """Train, as `GAN.fit`; `x` is a dataset of `faces`, or any of batches of the stages' sizes."""
+        self.settle()
+        return super().fit(x, *args, callbacks=[_Follow(), *callbacks], **kwargs)
+
+    def train_step(self, data):
+        # This Python code runs when the step is traced, once a stage; what it builds runs at every step.
+        stage = self.stage
+        self.traces[stage] = self.traces.get(stage, 0) + 1
+        real = data[0] if isinstance(data, (tuple, list)) else data
+        size = stage.batch_size // tf.distribute.get_replica_context().num_replicas_in_sync
+        real = tf.ensure_shape(real, (size, *real.shape[1:]))  # another count would make alpha wrong
+        alpha = 1.0
+        if stage.fading:
+            shown = (self.counter.value - stage.first_step) * stage.batch_size
+            # Divided in float64: exact to the last bit of float32.
+            alpha = ops.cast(ops.cast(shown, "float64") / stage.images, "float32")
+        networks = self.generator, self.discriminator
+        before = [network.alpha for network in networks]
+        try:
+            for network in networks:
+                network.grow(stage.level, alpha)
+            logs = super().train_step(self.real_at(real, stage.level, alpha if stage.fading else None))
+        finally:  # a tensor of this step means nothing outside
+            for network, number in zip(networks, before, strict=True):
+                network.grow(stage.level, number)
+        return logs | {"resolution": tf.constant(float(stage.resolution)), "alpha": tf.constant(1.0) * alpha}
+
+    def real_at(self, pictures, level, alpha=None):
+        """Return real pictures as D sees them at `level`: averaged down and, with an `alpha`, faded."""
+        factor = pictures.shape[1] // 2**level
+        pictures = downsample(pictures, factor) if factor > 1 else pictures
+        return pictures if alpha is None else blend(upsample(downsample(pictures)), pictures, alpha)

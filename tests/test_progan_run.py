@@ -1,0 +1,72 @@
+"""`train progan`: the same commands and the same RUN as for the other models."""
+
+import csv
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from gan_course.__main__ import main
+from gan_course.training import run
+
+TINY = "--resolution 8 --latent-dim 6 --width 4 --max-width 8 --batch-size 4 --epoch 3 --max-batch 8".split()
+TINY += ["--fade-images", "16", "--stable-images", "16"]  # 2 steps of 8 at 4x4; 4 and 4 of 4 at 8x8
+
+
+def train(folder, out, steps):
+    return main(["train", "progan", "--data", str(folder), "--out", str(out), "--steps", str(steps), *TINY])
+
+
+@pytest.fixture(scope="module")
+def whole(face_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("progan") / "run"
+    assert train(face_folder, out, 12) == 0
+    return out
+
+
+def arrays(out):
+    with np.load(out / "checkpoints" / "step-000000012.npz") as file:
+        return {name: file[name] for name in file.files if name != "record"}
+
+
+def test_a_run_holds_what_every_run_holds(whole):
+    names = ["checkpoints", "log.csv", "settings.json", "sheets", "training.gif"]
+    assert sorted(path.name for path in whole.iterdir()) == names
+    with open(whole / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["images"]) for row in rows] == [20, 32, 44, 56]
+    assert [float(row["resolution"]) for row in rows] == [8, 8, 8, 8]
+    assert [float(row["alpha"]) for row in rows] == [0, 0.75, 1, 1]
+    assert len({iio.imread(path).shape for path in whole.glob("sheets/*.png")}) == 1
+    settings = json.loads((whole / "settings.json").read_text())
+    assert (settings["model"], settings["loss"], settings["gp_weight"]) == ("progan", "wasserstein", 10.0)
+
+
+def test_in_two_pieces_it_is_the_same_run(whole, face_folder, tmp_path):
+    """Stopped in the fade."""
+    assert train(face_folder, tmp_path / "run", 4) == 0
+    assert run.load(tmp_path / "run").ema_generator.alpha == 0.5
+    assert train(face_folder, tmp_path / "run", 12) == 0
+    expected, found = arrays(whole), arrays(tmp_path / "run")
+    assert expected.keys() == found.keys()
+    assert all(found[name].tobytes() == array.tobytes() for name, array in expected.items())
+    sheets = [[path.read_bytes() for path in sorted(out.glob("sheets/*"))[-1:]] for out in (whole, tmp_path / "run")]
+    assert sheets[0] == sheets[1]
+
+
+def test_sampled_and_shipped(whole, tmp_path):
+    assert main(["sample", str(whole), "--count", "4", "--out", str(tmp_path / "sheet.png")]) == 0
+    assert iio.imread(tmp_path / "sheet.png").shape[0] > 16
+    gan = run.load(whole)
+    generator = run.build_generator(run.read_settings(whole))
+    gan.ema_generator.save_weights(tmp_path / "g.weights.h5")
+    generator.load_weights(tmp_path / "g.weights.h5")
+    z = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    np.testing.assert_array_equal(generator(z), gan(z))
+
+
+def test_the_papers_batches_for_one_gpu():
+    settings = run.recipe(model="progan", resolution=128, batch_size=16, max_batch=128)
+    sizes = {s.resolution: s.batch_size for s in run._schedule(settings).stages}
+    assert sizes == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16}
