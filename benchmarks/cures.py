@@ -40,7 +40,7 @@ CURES = {
     "WGAN, clipping": dict(loss="wasserstein", clip=0.01, g_every=5),
     "WGAN-GP": WASSERSTEIN | dict(gp_weight=10.0),
     "WGAN-GP, 5 critic steps": WASSERSTEIN | dict(gp_weight=10.0, g_every=5),
-    "R1 (the recipe)": R1,
+    "R1, gamma 2": R1,
     "R1, gamma 10": R1 | dict(r1_gamma=10.0),
     "R1 and spectral norm": R1 | dict(norm="spectral"),
 }

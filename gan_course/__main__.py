@@ -32,7 +32,7 @@ def train(options):
 
     names = ("model", "data", "resolution", "batch_size", "seed", "latent_dim", "width", "max_width")
     names += ("rate", "loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "epoch")
-    names += ("start", "fade_images", "stable_images", "max_batch")
+    names += ("start", "fade_images", "stable_images", "max_batch", "precision")
     chosen = {name: getattr(options, name) for name in names}
     distance = None
     if options.distance_every is not None:
@@ -55,9 +55,9 @@ def sample(options):
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
     is_run = Path(options.name).is_dir()
-    generator = run.load(options.name).ema_generator if is_run else pretrained.load(options.name)
-    if len(generator.input_shape) != 2:
+    if not is_run and pretrained.tells_attributes(options.name):
         raise CourseError(f"'{options.name}' tells attributes and draws no faces; give the name of a generator.")
+    generator = run.load(options.name).ema_generator if is_run else pretrained.load(options.name)
     latent = fixed_latent(options.count, generator.input_shape[-1], options.seed)
     pictures = generator.predict(latent, batch_size=64, verbose=0)
     show.save(options.out, show.sheet(pictures))
@@ -154,6 +154,7 @@ def parser():
     p.add_argument("--fade-images", type=int, help="progan: pictures in which a new resolution is faded in")
     p.add_argument("--stable-images", type=int, help="progan: pictures for a resolution after its fade")
     p.add_argument("--max-batch", type=int, help="progan: most pictures in one step, at the low resolutions")
+    p.add_argument("--precision", help="float32, mixed_bfloat16 (fast on new CPUs) or mixed_float16 (for GPUs)")
     p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")
     p.add_argument(
         "--distance-every",

@@ -13,7 +13,6 @@ the real pictures and to both counts, and means nothing without them:
 import hashlib
 import json
 import math
-import os
 import time
 import warnings
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from gan_course import pretrained, show
 from gan_course.data import pipeline, toon
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.files import whole
 from gan_course.progress import progress
 from gan_course.training.callbacks import fixed_latent
 
@@ -262,18 +262,14 @@ class FaceFeatures(_Features):
 
         name = network
         if isinstance(name, str):
-            if not _is_attribute_network(name):
-                known = ", ".join(filter(_is_attribute_network, pretrained.index())) or "none in this copy"
+            if not pretrained.tells_attributes(name):
+                known = ", ".join(filter(pretrained.tells_attributes, pretrained.index())) or "none in this copy"
                 raise CourseError(f"'{name}' is no attribute network that the course ships; shipped: {known}.")
             network = pretrained.load(name)
         else:
             name = network.name
         size, model = network.input_shape[1], attributes.feature_extractor(network)
         super().__init__(name, model, size, "face-feature Frechet distance (FFD)", "FFD")
-
-
-def _is_attribute_network(name):
-    return pretrained.index().get(name, {}).get("settings", {}).get("model") == "attributes"
 
 
 class InceptionFeatures(_Features):
@@ -378,7 +374,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
         fake = generate(made, count, seed)
     else:
         fake = _drawn(target, size, part, count, seed)
-        if Path(target).resolve() == Path(data).resolve() and "all" in (part, split) or part == split:
+        if Path(target).resolve() == Path(data).resolve() and (part == split or "all" in (part, split)):
             text = f"'{target}' is measured against itself, '{part}' against '{split}', so some faces are in both sets."
             warnings.warn(text, CourseWarning, stacklevel=2)
     real, names = real_pictures(source, size, split, count)
@@ -425,7 +421,7 @@ def _target(target, part):
     elif path.exists():
         return None, {"kind": "folder", "name": path.resolve().name, "part": part}
     else:
-        if _is_attribute_network(str(target)):
+        if pretrained.tells_attributes(str(target)):
             raise CourseError(
                 f"'{target}' is an attribute network, not a generator; 'python -m gan_course attributes' "
                 "reports how well such a network sees."
@@ -445,14 +441,8 @@ def _drawn(folder, resolution, part, count, seed):
 
 def save(path, result):
     """Write what `evaluate` returned as JSON, so that no half-written file is ever seen."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole(path) as partial:
         partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path):

@@ -19,6 +19,11 @@ def index():
     return json.loads(path.read_text()) if path.is_file() else {}  # an installed copy ships none
 
 
+def tells_attributes(name):
+    """Return whether `name` is a shipped attribute network (and no generator)."""
+    return index().get(name, {}).get("settings", {}).get("model") == "attributes"
+
+
 def load(name):
     """Return the network called `name` with its weights: an averaged generator or an attribute network.
 

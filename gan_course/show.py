@@ -1,13 +1,13 @@
 """Pictures of many faces: sheets, GIFs and curves. No mathematics here."""
 
 import io
-import os
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 
 from gan_course.errors import CourseError
+from gan_course.files import whole
 
 
 def to_uint8(images):
@@ -40,15 +40,9 @@ def sheet(images, columns=None, gap=2, scale=1):
 
 def save(path, page):
     """Write one uint8 picture to `path` (.png, .jpg) so that no half-written file is ever seen."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with whole(path) as partial:
         iio.imwrite(partial, page)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def evenly(items, most=100):
@@ -67,15 +61,10 @@ def save_gif(path, pages, seconds=6.0, hold=1.5):
     if not chosen:
         raise CourseError(f"There is no picture to put into {path}; train at least until the first sheet.")
     each = max(40, 1000 * seconds / len(chosen))  # milliseconds; browsers slow down anything quicker
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.gif")
-    try:
-        # Pillow takes no list for a single page.
-        times = [each] * (len(chosen) - 1) + [1000 * hold] if len(chosen) > 1 else 1000 * hold
+    # Pillow takes no list for a single page.
+    times = [each] * (len(chosen) - 1) + [1000 * hold] if len(chosen) > 1 else 1000 * hold
+    with whole(path) as partial:
         iio.imwrite(partial, np.stack(chosen), duration=times, loop=0)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

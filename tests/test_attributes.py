@@ -156,7 +156,8 @@ def test_calibration_moves_the_decisions_and_keeps_the_order():
     attributes.calibrate(model, logits, labels)
     after = model.predict(pictures, verbose=0)
     np.testing.assert_allclose(after[:, 1], logits[:, 1], atol=1e-6)
-    assert (np.argsort(after[:, 0]) == np.argsort(logits[:, 0])).all()
+    ordered = after[np.argsort(logits[:, 0]), 0]
+    assert (np.diff(ordered) >= -1e-6).all()  # two nearly equal logits may be rounded to either order
     first, second = (attributes.measure(z[:, :1], labels[:, :1], ["a"]) for z in (logits, after))
     assert first.loc["a", "balanced"] == 0.5 and second.loc["a", "balanced"] > 0.85
 

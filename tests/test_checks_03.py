@@ -178,6 +178,11 @@ def test_diagnosis_wrong(wrong, hint):
         lesson03.check_diagnosis(wrong)
 
 
+def test_no_diagnosis_yet_is_an_unsolved_exercise():
+    with pytest.raises(NotImplementedError):
+        lesson03.check_diagnosis(dict.fromkeys(RIGHT))
+
+
 def test_each_patient_has_one_failure_and_can_be_trained():
     from gan_course.models import point_gan
     from gan_course.training.adversarial import GAN

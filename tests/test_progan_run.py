@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gan_course.__main__ import main
+from gan_course.errors import CourseError
 from gan_course.training import run
 
 TINY = "--resolution 8 --latent-dim 6 --width 4 --max-width 8 --batch-size 4 --epoch 3 --max-batch 8".split()
@@ -70,3 +71,14 @@ def test_the_papers_batches_for_one_gpu():
     settings = run.recipe(model="progan", resolution=128, batch_size=16, max_batch=128)
     sizes = {s.resolution: s.batch_size for s in run._schedule(settings).stages}
     assert sizes == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16}
+
+
+def test_another_precision_computes_in_16_bits_and_keeps_the_weights_in_32():
+    chosen = dict(model="progan", resolution=8, latent_dim=6, width=4, max_width=8)
+    gan = run.build(run.Settings(**chosen, precision="mixed_bfloat16"))
+    for network in (gan.generator, gan.discriminator, gan.ema_generator):
+        assert network.dense.compute_dtype == "bfloat16"
+        assert {weight.dtype for weight in network.weights} == {"float32"}
+    assert run.build(run.Settings(**chosen)).generator.dense.compute_dtype == "float32"
+    with pytest.raises(CourseError, match="precision is 'half'; choose one of float32, mixed_bfloat16"):
+        run.build(run.Settings(**chosen, precision="half"))

@@ -322,6 +322,8 @@ def check_diagnosis(diagnosis):
         isinstance(diagnosis, dict) and set(diagnosis) == set(_ANSWERS),
         f"Give a dictionary with the patients {', '.join(_ANSWERS)}.",
     )
+    if set(diagnosis.values()) == {None}:
+        raise NotImplementedError("Write your diagnosis first.")
     for name, word in diagnosis.items():
         expect(word is not None, f"Patient {name} has no diagnosis yet; choose one of {', '.join(NAMES)}.")
         expect(word in NAMES, f"'{word}' is not one of the words; choose from {', '.join(NAMES)}.")

@@ -6,7 +6,6 @@ OUT/report.json             settings, minutes, epochs, and the test part's table
 
 from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import json
-import os
 import time
 import warnings
 from pathlib import Path
@@ -21,6 +20,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import faces, load
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.files import whole
 from gan_course.models import attributes as networks
 
 WEIGHTS = "attributes.weights.h5"
@@ -169,13 +169,10 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
         "test": {name: {key: _number(value) for key, value in row.items()} for name, row in table.T.items()},
         "history": {name: [_number(value) for value in values] for name, values in history.items()},
     }
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"partial.{WEIGHTS}"
-    network.save_weights(partial)
-    os.replace(partial, out / WEIGHTS)
-    partial = out / f"{REPORT}.partial"
-    partial.write_text(json.dumps(written, indent=1) + "\n")
-    os.replace(partial, out / REPORT)
+    with whole(out / WEIGHTS) as partial:
+        network.save_weights(partial)
+    with whole(out / REPORT) as partial:
+        partial.write_text(json.dumps(written, indent=1) + "\n")
     return network, table
 
 

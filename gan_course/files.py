@@ -1,0 +1,23 @@
+"""Writing files so that nobody ever sees half of one."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path):
+    """Give the block a name beside `path` to write to; it becomes `path` at the block's end, in one move.
+
+    Where the block fails, `path` stays as it was and nothing is left behind. The folder is made if it is missing; the
+    name keeps its endings, by which Keras, Pillow and others tell the format.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stem, dot, endings = path.name.partition(".")
+    partial = path.with_name(f".{stem}.{os.getpid()}{dot}{endings}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
