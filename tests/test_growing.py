@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
+from gan_course import losses
 from gan_course.errors import CourseError
+from gan_course.layers import downsample
 from gan_course.models import progan
 from gan_course.training import checkpoints, growing
 from gan_course.training.growing import GrowingGAN, Schedule
@@ -288,6 +290,24 @@ def test_non_saturating_loss_with_r1(face_folder):
     for old, network in zip(before, (gan.generator, gan.discriminator), strict=True):
         assert all(moved(old, network.trainable_variables))
     assert list(gan.traces.values()) == [1]
+
+
+def test_r1_weighs_a_picture_as_at_full_size():
+    """gamma falls by 4 with each halving: so much larger are the squared slopes of the same D on fewer pixels."""
+    gan = build(Schedule(16, start=4), resolution=16, loss="non_saturating", gp_weight=0, drift=0, r1_gamma=5.0)
+    x = tf.random.stateless_uniform((8, 16, 16, 3), (1, 2), -1, 1)
+    d = gan.discriminator.grow(2)
+    small = downsample(x, 4)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, small])
+        at_full, at_4 = d(downsample(x, 4)), d(small)
+    full, low = (float(losses.r1_penalty(tape.gradient(score, y))) for score, y in ((at_full, x), (at_4, small)))
+    weights = []
+    for stage in gan.schedule.stages:
+        gan.settle(stage.first_step)
+        weights.append(gan._gamma())
+    assert weights == [5 / 16, 5 / 4, 5 / 4, 5, 5]
+    assert weights[0] * low == pytest.approx(5 * full, rel=1e-4)
 
 
 def test_mixed_precision_in_a_fade():

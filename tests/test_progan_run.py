@@ -41,7 +41,7 @@ def test_a_run_holds_what_every_run_holds(whole):
     assert [float(row["alpha"]) for row in rows] == [0, 0.75, 1, 1]
     assert len({iio.imread(path).shape for path in whole.glob("sheets/*.png")}) == 1
     settings = json.loads((whole / "settings.json").read_text())
-    assert (settings["model"], settings["loss"], settings["gp_weight"]) == ("progan", "wasserstein", 10.0)
+    assert (settings["model"], settings["loss"], settings["rate"]) == ("progan", "non_saturating", 2e-3)
 
 
 def test_in_two_pieces_it_is_the_same_run(whole, face_folder, tmp_path):

@@ -459,6 +459,19 @@ def test_the_monitor_renews_one_picture_in_jupyter(tiny_gan, pictures, monkeypat
     assert monitor.plt.get_fignums() == []
 
 
+def test_the_monitor_tells_resolution_and_fade_of_a_growing_network(tiny_gan):
+    live, gan = monitor.LiveMonitor(count=4, title="ProGAN"), tiny_gan(dense=True)
+    live.set_model(gan)
+    live.on_train_begin()
+    logs = {"d_loss": 1.0, "g_loss": 1.0, "real": 0.5, "fake": 0.5}
+    live.on_epoch_end(0, logs)
+    assert live.caption() == "ProGAN: step 0"  # a network that does not grow
+    live.on_epoch_end(1, logs | {"resolution": 16.0, "alpha": 0.25})
+    figure = live.figure()
+    assert figure.axes[0].get_title() == live.caption() == "ProGAN: step 0\n16x16, alpha 0.25"
+    monitor.plt.close(figure)
+
+
 # --- checkpoints -----------------------------------------------------------------------------------------
 
 

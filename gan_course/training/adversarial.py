@@ -287,9 +287,12 @@ class GAN(keras.Model):
             keras.random.normal, (ops.shape(x)[0], *x.shape[1:]), replicas
         )
 
+    def _gamma(self):
+        return self.r1_gamma
+
     def _add_r1(self, gradients, real, replicas):
         """Add the gradient of gamma/2 * R1 to the discriminator's, every `r1_interval`-th step."""
-        weight = 0.5 * self.r1_gamma * self.r1_interval
+        weight = 0.5 * self._gamma() * self.r1_interval
 
         def penalised():
             return self._add("r1", losses.r1_penalty, weight, gradients, real, replicas)

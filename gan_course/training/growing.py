@@ -169,7 +169,8 @@ class GrowingGAN(GAN):
     - When a stage begins, both optimisers forget (their averages and counts become 0), as in the paper's code: what they
       knew of the gradients' size was of another network. The rates are the schedule's.
     - The default loss is WGAN-GP with drift (appendix A.1). For the non-saturating loss with R1, give
-      loss='non_saturating', gp_weight=0, drift=0, r1_gamma=... .
+      loss='non_saturating', gp_weight=0, drift=0, r1_gamma=... . That gamma is the last level's; a level below has a
+      quarter of it, and so on: the same slopes count alike on few pixels and on many.
     - The averaged generator draws at the level and alpha of the step, as pictures of the full resolution (`full_size`).
 
     The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
@@ -267,6 +268,11 @@ class GrowingGAN(GAN):
             for network, number in zip(networks, before, strict=True):
                 network.grow(stage.level, number)
         return logs | {"resolution": tf.constant(float(stage.resolution)), "alpha": tf.constant(1.0) * alpha}
+
+    def _gamma(self):
+        # A pixel of 4x4 stands for 256 pixels of 64x64, and the slope with respect to it is the sum of theirs. The
+        # squares of these slopes, summed over the fewer pixels, are 256 times those of the same D at 64x64.
+        return self.r1_gamma / 4 ** (self.discriminator.full_level - self.stage.level)
 
     def real_at(self, pictures, level, alpha=None):
         """Return real pictures as D sees them at `level`: averaged down and, with an `alpha`, faded."""

@@ -28,7 +28,8 @@ class LiveMonitor(keras.callbacks.Callback):
     The faces are the averaged generator's, of `count` latent vectors that stay the same, so that you see them
     change. The picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook.
     Outside Jupyter one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of
-    callbacks, the distance is a further curve.
+    callbacks, the distance is a further curve. Of a network that grows (`training.growing`) the title also tells the
+    resolution and the fade.
 
     `pause`: seconds that the drawing took in all, to leave out of a measured training time.
     """
@@ -69,6 +70,14 @@ class LiveMonitor(keras.callbacks.Callback):
         if self.notebook and self.steps:
             self._draw()
 
+    def caption(self):
+        """Return the title with the step and, of a network that grows, where it is."""
+        text = f"{self.title}: step {self.steps[-1]}"
+        if "alpha" in self.history:
+            size = round(self.history["resolution"][-1])
+            text += f"\n{size}x{size}, alpha {self.history['alpha'][-1]:.2f}"
+        return text
+
     def _draw(self):
         from IPython.display import Image, display
 
@@ -77,7 +86,8 @@ class LiveMonitor(keras.callbacks.Callback):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="jpeg", dpi=80, pil_kwargs={"quality": 85})
         plt.close(figure)
-        alt = f"{self.title}, step {self.steps[-1]}: a sheet of {self.count} generated faces beside the loss curves."
+        where = self.caption().replace("\n", ", ")
+        alt = f"{where}: a sheet of {self.count} generated faces beside the loss curves."
         picture = Image(data=buffer.getvalue(), format="jpeg", alt=alt)
         if self.handle is None:
             self.handle = display(picture, display_id=True)
@@ -94,7 +104,7 @@ class LiveMonitor(keras.callbacks.Callback):
         )
         left.imshow(show.sheet(self.model(self.latent)))
         left.set_axis_off()
-        left.set_title(f"{self.title}: step {self.steps[-1]}")
+        left.set_title(self.caption())
         show.curves(
             upper, self.steps, {k: self.history[k] for k in ("d_loss", "g_loss")}, {"d_loss": "D", "g_loss": "G"}
         )

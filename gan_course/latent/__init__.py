@@ -1,0 +1,1 @@
+"""Latent space: ways between latent vectors. (Later lessons add axes and projection.)"""
