@@ -5,9 +5,8 @@
 
 - ours:       gan_course's GrowingGAN, by `fit`; ours_bf16: the same with precision='mixed_bfloat16'
 - not_grown:  (a) the same networks at the full resolution from the start (`start=resolution`)
-- torch:      (b) networks of equal shapes in PyTorch, trained as the package pro_gan_pytorch does: eager, a step of D, then
-              a step of G with a generator pass of its own, no fused resampling. Left out of it is what would only cost
-              time: its test of every gradient for NaN, the second halving of the real pictures, the fade at alpha 1.
+- torch:      (b) networks of equal shapes in PyTorch, trained as the package pro_gan_pytorch does: eager, a step of D,
+              then a step of G with a generator pass of its own, no fused resampling. `growing_torch.py` says what is left out.
 
 A step trains both players on one batch and updates the averaged generator. Every way runs in a process of its own and in
 turns, so that a slow minute of the machine meets all of them; the best of all turns counts. First, one process checks that
@@ -182,6 +181,9 @@ def measure(options):
 
     ways = [way for way in WAYS if way != "torch" or importlib.util.find_spec("torch")]
     load = round(psutil.getloadavg()[0], 1)
+    if load > 0.5:
+        # With a core taken away, each of PyTorch's many small parallel parts waits for its late thread.
+        print(f"WARNING: other work is running (load {load}). PyTorch suffers more from it: these ratios mean nothing.")
     for way in ("check", "traces")[not importlib.util.find_spec("torch") :]:
         if subprocess.run([sys.executable, __file__, *sys.argv[1:], "--worker", way]).returncode:
             sys.exit(f"{way}: failed")

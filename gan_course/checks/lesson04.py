@@ -298,7 +298,7 @@ def check_alpha_at(function):
     )
     expect(
         not same([(s, 1 - a) for s, a in right]),
-        "Your alpha is 1 minus the right one. It is the weight of the *new* layers: 0 at the begin of a fade, 1 after it.",
+        "Your alpha is 1 minus the right one. It is the weight of the *new* layers: 0 at the start of a fade, 1 after it.",
     )
     expect(
         not same([(s, a if a < 1 else 0.0) for s, a in right]),
