@@ -205,6 +205,8 @@ def measure(options):
     # Equally many pictures in every stage; not grown, all of them at the full resolution.
     saved = len(rows) / full / sum(1 / row["pictures_per_second"]["ours"] for row in rows)
     print(f"not grown: {full:.0f} pictures/s. The same number of pictures takes {saved:.1f}x as long as grown.")
+    packages = importlib.metadata.packages_distributions()  # TensorFlow has more than one name
+    torch = ["torch"] * ("torch" in ways)
     peaks = measure_memory(options, [way for way in ways if way != "not_grown"])
     for size, peak in peaks.items():
         print(f"{size:5}  peak memory above the imports, MiB: ", *(f"{way} {mib}" for way, mib in peak.items()))
@@ -213,7 +215,7 @@ def measure(options):
         "machine": platform.machine(),
         "threads": options.threads,
         "load": [load, round(psutil.getloadavg()[0], 1)],
-        "versions": {name: importlib.metadata.version(name) for name in ("keras", "tensorflow-cpu", "torch")},
+        "versions": {name: importlib.metadata.version(packages[name][0]) for name in ("keras", "tensorflow", *torch)},
         "width": options.width,
         "stages": rows,
         "not_grown_takes": round(saved, 2),

@@ -64,8 +64,8 @@ class Settings:
 RECIPES = {
     "dcgan": {},
     # Channels and pictures that two cores can afford. Karras et al. 2018 have loss='wasserstein', gp_weight=10,
-    # drift=1e-3, r1_gamma=0 and rate=1e-3: in their millions of pictures that is good, in the first 100,000 it is far
-    # behind (benchmarks/README.md).
+    # drift=1e-3, r1_gamma=0 and rate=1e-3: fit for their millions of pictures, far behind in a training of minutes
+    # (benchmarks/README.md).
     "progan": dict(latent_dim=128, max_width=128, rate=2e-3, max_batch=32, fade_images=40_000, stable_images=60_000),
 }
 
