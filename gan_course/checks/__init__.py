@@ -4,6 +4,8 @@ A check runs the student's answer on small inputs. When something is wrong it ra
 says *what* is wrong (the shape, the sign, the forgotten mean ...) and where to look, never only that it is wrong.
 """
 
+import numpy as np
+
 
 class NotYet(AssertionError):
     """The answer is not right yet; the text says what is wrong."""
@@ -21,3 +23,12 @@ def expect(condition, hint):
 def passed(what):
     """Print the one line that a student wants to see."""
     print(f"Right: {what}")
+
+
+def numbers(answer, what):
+    """Return `answer` as a float64 array; raise `NotYet` where it is nothing or no numbers."""
+    expect(answer is not None, f"{what} returns nothing; did you forget 'return'?")
+    try:
+        return np.asarray(answer, "float64")
+    except (TypeError, ValueError):
+        expect(False, f"{what} must return numbers (an array), not {type(answer).__name__}.")

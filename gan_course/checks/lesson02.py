@@ -2,17 +2,7 @@
 
 import numpy as np
 
-from gan_course.checks import expect, passed
-
-
-def _numbers(answer, what):
-    """Return `answer` as float64 numbers, or tell that it is none."""
-    expect(answer is not None, f"{what} returns nothing; did you forget 'return'?")
-    try:
-        return np.asarray(answer, "float64")
-    except (TypeError, ValueError):
-        expect(False, f"{what} must return numbers (an array), not {type(answer).__name__}.")
-
+from gan_course.checks import expect, numbers, passed
 
 # --- exercise 1 ---------------------------------------------------------------------------------------
 
@@ -49,7 +39,7 @@ def check_transposed(function):
         image, kernel = rng.normal(size=(height, width, c_in)), rng.normal(size=(size, size, c_out, c_in))
         case = f"a picture {image.shape}, a kernel {kernel.shape} and stride {stride}"
         right = _stamp(image, kernel, stride)
-        answer = _numbers(function(image.copy(), kernel.copy(), stride), "transposed")
+        answer = numbers(function(image.copy(), kernel.copy(), stride), "transposed")
         full = ((height - 1) * stride + size, (width - 1) * stride + size)
         expect(
             answer.ndim == 3,
@@ -110,7 +100,7 @@ def check_parameters(function):
         levels = int(np.log2(resolution)) - 2
         channels = tuple(width * 2**k for k in reversed(range(levels)))
         right = dcgan.build_generator(resolution, latent_dim, width, max_width=channels[0]).count_params()
-        answer = _numbers(function(latent_dim, channels), "generator_parameters")
+        answer = numbers(function(latent_dim, channels), "generator_parameters")
         expect(answer.ndim == 0, f"Return one whole number, not something of shape {answer.shape}.")
         pairs = sum(a * b for a, b in zip(channels, channels[1:] + (3,), strict=True))
         dense, norm = latent_dim * 16 * channels[0], sum(channels)
@@ -150,7 +140,7 @@ def check_slerp(function):
     a, b = 8 * a / np.linalg.norm(a), 8 * b / np.linalg.norm(b)
 
     def at(t, a=a, b=b):
-        answer = _numbers(function(a.copy(), b.copy(), t), "slerp")
+        answer = numbers(function(a.copy(), b.copy(), t), "slerp")
         expect(answer.shape == a.shape, f"slerp returns shape {answer.shape}; it should be that of a, {a.shape}.")
         expect(
             np.isfinite(answer).all(),
@@ -206,7 +196,7 @@ def check_direction(function):
         way = latents[order[-count:]].mean(0) - (latents[order[:count]].mean(0) if low else 0)
         return way
 
-    answer = _numbers(function(latents.copy(), scores.copy()), "direction")
+    answer = numbers(function(latents.copy(), scores.copy()), "direction")
     expect(
         answer.shape == (16,),
         f"direction returns shape {answer.shape}; it is one latent vector, shape (16,) here.",

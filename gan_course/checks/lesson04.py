@@ -4,17 +4,7 @@ import math
 
 import numpy as np
 
-from gan_course.checks import expect, passed
-
-
-def _array(answer, what):
-    """Return `answer` as a float64 array, or tell what it is instead."""
-    expect(answer is not None, f"{what} returns nothing; did you forget 'return'?")
-    try:
-        return np.asarray(answer, "float64")
-    except (TypeError, ValueError):
-        expect(False, f"{what} must return numbers, not {type(answer).__name__}.")
-
+from gan_course.checks import expect, numbers, passed
 
 # --- exercise 1 ---------------------------------------------------------------------------------------
 
@@ -23,7 +13,7 @@ def check_equalised(function):
     """Exercise 1: `function(kernel_shape, gain)` is the number that an equalised layer multiplies its kernel by."""
     for shape, gain in (((3, 3, 32, 16), math.sqrt(2)), ((1, 1, 64, 3), 1.0), ((128, 2048), math.sqrt(2) / 4)):
         what = f"For the kernel {shape} and gain {gain:.3f}"
-        answer = _array(function(shape, gain), "equalised")
+        answer = numbers(function(shape, gain), "equalised")
         expect(
             answer.shape == (),
             f"{what} you return an array of shape {answer.shape}; wanted is one number, the scale, not the weights.",
@@ -83,7 +73,7 @@ def check_minibatch_deviation(function):
     x = rng.normal(size=(12, 2, 3, 5)) * np.linspace(0.5, 3, 12)[:, None, None, None]
     count = 3
     right = _deviation(x, 4)
-    answer = _array(function(x.copy(), 4), "minibatch_deviation")
+    answer = numbers(function(x.copy(), 4), "minibatch_deviation")
     expect(
         answer.shape != (),
         "minibatch_deviation returns one number for the whole batch; wanted is one for each group: 12 pictures in "
@@ -146,12 +136,12 @@ def check_minibatch_deviation(function):
             "Variance over the pictures of a group, + 1e-8, root, mean over the rest.",
         )
     # 6 pictures in groups of 2; then 4 equal ones
-    fewer = _array(function(x[:6].copy(), 2), "minibatch_deviation")
+    fewer = numbers(function(x[:6].copy(), 2), "minibatch_deviation")
     expect(
         fewer.shape == (3,) and np.allclose(fewer, _deviation(x[:6], 2), rtol=1e-5),
         "Groups of 4 are right, but groups of 2 are not. Is the 4 a constant? Use the argument `group`.",
     )
-    equal = _array(function(np.repeat(x[:1], 4, axis=0), 4), "minibatch_deviation")
+    equal = numbers(function(np.repeat(x[:1], 4, axis=0), 4), "minibatch_deviation")
     expect(
         np.allclose(equal, 1e-4, rtol=1e-3),
         f"Four equal pictures give {float(equal.ravel()[0]):.2g}, and it should be 1e-4: the 1e-8 belongs under the "
@@ -182,7 +172,7 @@ def check_fade(function):
             "The shapes do not fit: `old` has half the height and half the width. Upsample it first.",
         )
         raise
-    answer = _array(answer, "fade")
+    answer = numbers(answer, "fade")
     expect(
         answer.shape != old.shape,
         "fade returns pictures of the old, small size: upsample the old ones, do not shrink the new ones.",
@@ -227,7 +217,7 @@ def check_fade(function):
         )
     for end, want, name in ((0.0, _fade(old, new, 0), "the upsampled old"), (1.0, new, "the new")):
         expect(
-            np.allclose(_array(function(old.copy(), new.copy(), end), "fade"), want, atol=1e-5),
+            np.allclose(numbers(function(old.copy(), new.copy(), end), "fade"), want, atol=1e-5),
             f"At alpha {alpha} it is right, but at alpha {end:g} it is not exactly {name} pictures.",
         )
     passed("only the old pictures at alpha 0, only the new at alpha 1, and each old pixel is a 2x2 block.")

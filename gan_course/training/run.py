@@ -55,8 +55,8 @@ class Settings:
     fade_images: int = 0
     stable_images: int = 1
     max_batch: int = 64
-    # 'mixed_bfloat16' computes in 16 bits and keeps the weights in 32: 1.6 to 1.8x as fast on a CPU with AVX-512
-    # BF16. 'mixed_float16' is for GPUs.
+    # 'mixed_bfloat16' computes in 16 bits and keeps the weights in 32: 1.2 to 1.3x as fast on a CPU with AVX-512
+    # BF16 (benchmarks/README.md). 'mixed_float16' is for GPUs.
     precision: str = "float32"
 
 
