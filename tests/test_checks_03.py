@@ -27,7 +27,7 @@ def test_coverage_right(capsys):
     [
         (lambda s, c, r: None, "return"),
         (lambda s, c, r: 4, "two numbers"),
-        (lambda s, c, r: ("a", "b"), "must return a number"),
+        (lambda s, c, r: ("a", "b"), "must return numbers"),
         (lambda s, c, r: coverage(s, c, r)[::-1], "wrong order"),
         (lambda s, c, r: lesson03._coverage(s, c, r, within=1.0), "3 \\* spread"),
         (lambda s, c, r: lesson03._coverage(s, c, r, squared=True), "squared distance"),

@@ -31,4 +31,4 @@ def numbers(answer, what):
     try:
         return np.asarray(answer, "float64")
     except (TypeError, ValueError):
-        expect(False, f"{what} must return numbers (an array), not {type(answer).__name__}.")
+        expect(False, f"{what} must return numbers, not {type(answer).__name__}.")

@@ -6,19 +6,14 @@ from scipy.spatial.distance import cdist
 from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 from keras import ops
 
-from gan_course.checks import expect, passed
+from gan_course.checks import expect, numbers, passed
 from gan_course.data import points
 from gan_course.errors import CourseError
 
 
 def _number(answer, what):
     """Return `answer` as one float, or tell what it is instead."""
-    expect(answer is not None, f"{what} returns nothing; did you forget 'return'?")
-    try:
-        value = np.asarray(answer, "float64")
-    except (TypeError, ValueError):
-        value = None
-    expect(value is not None, f"{what} must return a number, not {type(answer).__name__}.")
+    value = numbers(answer, what)
     expect(value.ndim == 0, f"{what} must return one number, not something of shape {value.shape}; forgot ops.mean?")
     return float(value)
 
