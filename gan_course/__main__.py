@@ -137,7 +137,11 @@ def parser():
         "--width", type=int, help="channels at half the resolution (progan: at the resolution); they double downwards"
     )
     p.add_argument("--max-width", type=int, help="most channels of any layer")
-    p.add_argument("--rate", type=float, help="Adam's learning rate, both players")
+    p.add_argument(
+        "--rate",
+        type=float,
+        help="Adam's learning rate, both players; may be changed when a run goes on, as --r1-gamma",
+    )
     p.add_argument("--loss", help="non_saturating, minimax, least_squares, hinge or wasserstein")
     p.add_argument(
         "--r1-gamma",

@@ -10,7 +10,7 @@ RUN/training.gif      the sheets as a film
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import keras
@@ -68,6 +68,9 @@ RECIPES = {
     # (benchmarks/README.md).
     "progan": dict(latent_dim=128, max_width=128, rate=2e-3, max_batch=32, fade_images=40_000, stable_images=60_000),
 }
+
+# What may change while a run goes on: it decides how the next step is taken, not what the saved numbers mean.
+STEERED = ("rate", "r1_gamma")
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -177,9 +180,11 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **cho
     """Train in the folder `run` until `steps` or `minutes` in all are reached; return the `GAN`.
 
     A folder that already holds a run is resumed: with its own settings, from its newest checkpoint. `chosen` are
-    fields of `Settings` (None: not chosen). `distance`: a `metrics.Distance` that measures meanwhile; its time is left
-    out of the run's minutes. Raises `CourseError` when a chosen one differs from the run's, when
-    training had to be stopped (NaN, a discriminator that has won), and for wrong values.
+    fields of `Settings` (None: not chosen). Those in `STEERED` may differ from the run's: a long training often ends
+    with a lower rate. settings.json then has the new values, and under `changes` the steps at which they came.
+    `distance`: a `metrics.Distance` that measures meanwhile; its time is left out of the run's minutes. Raises
+    `CourseError` when another chosen one differs from the run's, when training had to be stopped (NaN, a discriminator
+    that has won), and for wrong values.
     """
     run = Path(run)
     chosen = {name: value for name, value in chosen.items() if value is not None}
@@ -190,17 +195,21 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **cho
         minutes = 10
     if run.exists() and not run.is_dir():
         raise CourseError(f"{run} is a file; give a folder for the run.")
+    changed = {}  # name: [old, new]
     if (run / "settings.json").exists():
         settings = read_settings(run)
         for name, value in chosen.items():
-            if name == "data":
-                continue  # the faces may have moved
-            if getattr(settings, name) != value:
+            old = getattr(settings, name)
+            if name == "data" or old == value:  # the faces may have moved
+                continue
+            if name not in STEERED:
                 raise CourseError(
-                    f"{run} was started with {name} {getattr(settings, name)}, not {value}; "
+                    f"{run} was started with {name} {old}, not {value}; "
                     "leave the option out to go on, or choose another folder."
                 )
+            changed[name] = [old, value]
         data = chosen.get("data", settings.data)
+        settings = replace(settings, **{name: new for name, (_, new) in changed.items()})
     else:
         if run.exists() and any(path.suffix != ".partial" for path in run.iterdir()):
             raise CourseError(f"{run} is not empty and holds no run; choose a new folder.")
@@ -216,12 +225,16 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **cho
         if not (run / "training.gif").exists():  # killed while it was written
             sheets.gif(run / "training.gif")
         return gan
+    for optimizer in (gan.g_optimizer, gan.d_optimizer):
+        optimizer.learning_rate = settings.rate  # the checkpoint has brought back the old one
+    for name, (old, new) in changed.items():
+        print(f"{run} goes on from step {record['step']} with {name} {new:g} instead of {old:g}.")
     options = dict(mirror=settings.mirror, seed=settings.seed, start_step=record["step"])
     if settings.model == "progan":
         dataset, images = growing.faces(data, gan.schedule, **options), gan.schedule.images_at
     else:
         dataset, images = faces(data, settings.resolution, settings.batch_size, **options), settings.batch_size
-    _write_settings(run, settings)
+    _write_settings(run, settings, [{"step": record["step"], **changed}] if changed else [])
 
     limit = Limit(steps, minutes, record["seconds"], paused=lambda: distance.pause if distance else 0.0)
     guard = Guard(say=lambda reason: None)  # raised below
@@ -250,10 +263,13 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, **cho
     return gan
 
 
-def _write_settings(run, settings):
+def _write_settings(run, settings, changes):
     run.mkdir(parents=True, exist_ok=True)
+    path = run / "settings.json"
+    changes = (json.loads(path.read_text()).get("changes", []) if path.exists() else []) + changes
     for left in run.glob("*.partial"):  # of a process that was killed
         left.unlink()
     partial = run / f"settings.{os.getpid()}.partial"
-    partial.write_text(json.dumps(asdict(settings), indent=1) + "\n")
-    os.replace(partial, run / "settings.json")
+    values = asdict(settings) | ({"changes": changes} if changes else {})
+    partial.write_text(json.dumps(values, indent=1) + "\n")
+    os.replace(partial, path)
