@@ -197,6 +197,21 @@ def test_resumed_in_a_fade_it_ends_with_the_same_bits(grown, face_folder, step, 
         assert np.asarray(whole).tobytes() == np.asarray(resumed).tobytes(), whole.path
 
 
+def test_the_average_ramps_anew_for_new_layers(grown, face_folder):
+    """Without it the random first weights of new layers would stay in the average for long."""
+    there = build()
+    checkpoints.load(grown[2] / "4.npz", there)
+    pairs = [(n.first.kernel, n.to_rgb[1].kernel) for n in (there.ema_generator, there.generator)]
+    for step in (4, 5):  # in the fade's first step alpha is 0, and new layers do not learn yet
+        before = values(pairs[0])
+        there.fit(growing.faces(face_folder, there.schedule, start_step=step, epoch=1), epochs=1, verbose=0)
+    for average, old, weight, age in zip(pairs[0], before, pairs[1], (5, 1), strict=True):
+        decay = min(there.ema_decay, (1 + age) / (10 + age))
+        expected = decay * old + (1 - decay) * np.asarray(weight)
+        np.testing.assert_allclose(np.asarray(average), expected, rtol=1e-4, atol=1e-6)
+        assert moved([old], [average]) == [True]
+
+
 def test_optimisers_are_reset_where_a_stage_begins(grown):
     saved, there = grown[2], build()
     for step, fresh, rate in ((2, False, 2e-3), (4, True, 1e-3), (9, False, 1e-3), (14, True, 1e-3)):

@@ -315,14 +315,17 @@ class GAN(keras.Model):
         return [a if b is None else a + b for a, b in zip(gradients, extra, strict=True)]
 
     def _update_average(self):
-        step = ops.cast(self.counter, "float32")
-        decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
         # Batch norm's moving statistics are averaged too: they belong to the weights of their time.
-        for average, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
+        for average, weight, age in zip(self.ema_generator.weights, self.generator.weights, self._ages(), strict=True):
             if "float" in weight.dtype:
+                decay = ops.minimum(self.ema_decay, (1.0 + age) / (10.0 + age))
                 average.assign(average + (1.0 - decay) * (weight - average))
             else:
                 average.assign(weight)
+
+    def _ages(self):
+        """Return for each of the generator's weights for how many steps it has learned; here it is the same for all."""
+        return [ops.cast(self.counter, "float32")] * len(self.generator.weights)
 
     def settle(self):
         """Bring up to date what follows from the step; called after a checkpoint was loaded. Nothing in this class."""

@@ -147,6 +147,15 @@ def faces(folder, schedule, *, start_step=0, epoch=200, **options):
     return dataset
 
 
+def _first_steps(generator, schedule):
+    """Return for each of the generator's weights the step at which its level comes."""
+    steps = {}
+    for stage in schedule.stages:
+        for layer in generator.grow(stage.level).layers_in_use():
+            steps |= {id(weight): stage.first_step for weight in layer.weights if id(weight) not in steps}
+    return [steps.get(id(weight), 0) for weight in generator.weights]
+
+
 class _Follow(keras.callbacks.Callback):
     """Keep the model on its schedule, step by step."""
 
@@ -172,6 +181,9 @@ class GrowingGAN(GAN):
       loss='non_saturating', gp_weight=0, drift=0, r1_gamma=... . That gamma is the last level's; a level below has a
       quarter of it, and so on: the same slopes count alike on few pixels and on many.
     - The averaged generator draws at the level and alpha of the step, as pictures of the full resolution (`full_size`).
+      The average's ramp (see `GAN`: ema_decay) begins anew for the layers of each new level. The paper's code has none,
+      and needs none in its long fades: without it the random first weights of new layers stay in the average for
+      thousands of steps, and its pictures are grey or tinted, while G's own are not.
 
     The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
     """
@@ -192,6 +204,7 @@ class GrowingGAN(GAN):
         sizes = generator.resolution, discriminator.resolution, schedule.resolution
         if len(set(sizes)) > 1:
             raise CourseError(f"Generator, discriminator and schedule are for {sizes} pixels; build all for one size.")
+        self.first_steps = _first_steps(generator, schedule)
         super().__init__(
             generator.grow(),
             discriminator.grow(),
@@ -218,6 +231,11 @@ class GrowingGAN(GAN):
     def _prepared(self, optimizer, network):
         optimizer.build(network.weights)  # for all levels, also those that come later
         return super()._prepared(optimizer, network)
+
+    def _ages(self):
+        step = ops.cast(self.counter, "float32")
+        ages = {first: ops.maximum(step - first, 0.0) for first in set(self.first_steps)}
+        return [ages[first] for first in self.first_steps]
 
     def settle(self, step=None):
         """Bring level, alpha, rates and compiled step to those of `step` (None: the model's).
