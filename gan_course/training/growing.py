@@ -183,7 +183,7 @@ class GrowingGAN(GAN):
     - The averaged generator draws at the level and alpha of the step, as pictures of the full resolution (`full_size`).
       The average's ramp (see `GAN`: ema_decay) begins anew for the layers of each new level. The paper's code has none,
       and needs none in its long fades: without it the random first weights of new layers stay in the average for
-      thousands of steps, and its pictures are grey or tinted, while G's own are not.
+      thousands of steps, and its pictures are grey or tinted even where G's own are not.
 
     The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
     """
