@@ -27,7 +27,7 @@ def away(a, b):
     "wrong, hint",
     [
         (lambda a, b: None, "return"),
-        (lambda a, b: "far", "a number"),
+        (lambda a, b: "far", "must return numbers"),
         (lambda a, b: frechet(a, b) + 0j, "complex"),
         (lambda a, b: (a.mean(axis=0) - b.mean(axis=0)) ** 2, "shape"),
         (lambda a, b: np.nan, "not finite"),
