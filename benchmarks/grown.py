@@ -14,7 +14,7 @@ import json
 import time
 from pathlib import Path
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
 

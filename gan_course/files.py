@@ -1,6 +1,7 @@
 """Writing files so that nobody ever sees half of one."""
 
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,3 +22,10 @@ def whole(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def clear_partials(folder):
+    """Remove what killed processes have left half written in `folder`; only where no other process writes there."""
+    for path in Path(folder).glob("*"):
+        if re.fullmatch(r"\.[^.]+\.\d+(\..*)?|.*\.partial", path.name):
+            path.unlink()

@@ -52,7 +52,7 @@ def tiny_gan():
     """A function that builds a compiled 16x16 DCGAN of a few hundred weights, the same at every call."""
 
     def build(dense=False, optimizers=(), jit_compile=False, weights=0, **options):
-        from gan_course import quiet  # noqa: F401  isort: skip
+        from gan_course import backend  # noqa: F401  isort: skip
         import keras
 
         from gan_course.models import dcgan, dense_gan

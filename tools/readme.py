@@ -126,7 +126,7 @@ def setup(here):
         f"    %cd -q {home}/{here}\n"
         f'    sys.path.insert(0, "{home}")\n'
         "\n"
-        "from gan_course import quiet  # noqa: F401"
+        "from gan_course import backend  # noqa: F401"
     )
 
 

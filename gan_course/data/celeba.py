@@ -74,6 +74,12 @@ class FaceFolder:
             raise CourseError(f"There is no part '{part}'; choose one of {', '.join(PARTS)}, all.")
         return self.names[self.parts == PARTS.index(part)]
 
+    def summary(self, part="train"):
+        return f"{len(self.split(part)):,} of {len(self):,} faces are used (part {part}) of {self.path}."
+
+    def fingerprint(self):
+        return hashlib.sha256("".join(self.names).encode()).hexdigest()[:16]
+
     def labels(self, names, attributes):
         """Return 0/1 labels of `names` for a list of attributes: float32, (len(names), len(attributes))."""
         if self.attributes is None:

@@ -13,7 +13,6 @@ The weights stay where they are. Layers above the level cost no time, and are no
 
 import math
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import keras
 from keras import ops
 
