@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from gan_course import metrics, show
 from gan_course.data.pipeline import faces, load
 from gan_course.models import dcgan
-from gan_course.training.adversarial import GAN
+from gan_course.training.gan import GAN
 
 COUNT = 2000  # pictures drawn by each, and of the training part for the floor
 BATCH = 16

@@ -58,7 +58,7 @@ def keras_loop(model, pictures):
 def ours(batch, xla=False):
     import tensorflow as tf
 
-    from gan_course.training.adversarial import GAN
+    from gan_course.training.gan import GAN
 
     gan = GAN(*networks())
     gan.compile(jit_compile=xla)

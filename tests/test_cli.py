@@ -94,9 +94,9 @@ def test_rate_and_gamma_may_change(model, face_folder, tmp_path, capsys):
     settings = json.loads((tmp_path / "run/settings.json").read_text())
     assert settings["rate"] == 0.001 and settings["r1_gamma"] == 0.5
     assert settings["changes"] == [{"step": 5, "rate": [0.002, 0.001], "r1_gamma": [2.0, 0.5]}]
-    from gan_course.training import run
+    from gan_course.runs import load_run
 
-    gan = run.load(tmp_path / "run")
+    gan, _ = load_run(tmp_path / "run")
     assert gan.r1_gamma == 0.5
     assert np.isclose([float(o.learning_rate) for o in (gan.g_optimizer, gan.d_optimizer)], 0.001).all()
 
@@ -225,7 +225,7 @@ def test_nan_stops_and_is_not_saved(face_folder, tmp_path, refused, capsys):
 
 def test_a_discriminator_that_has_won_stops(face_folder, tmp_path, refused, monkeypatch):
     """The generator's optimiser is made to stand still; the faces are easy to tell from its noise."""
-    from gan_course.training.adversarial import GAN
+    from gan_course.training.gan import GAN
 
     usual = GAN.compile
 
@@ -242,7 +242,7 @@ def test_a_discriminator_that_has_won_stops(face_folder, tmp_path, refused, monk
 def test_out_of_memory_is_one_sentence(face_folder, tmp_path, refused, monkeypatch):
     import tensorflow as tf
 
-    from gan_course.training.adversarial import GAN
+    from gan_course.training.gan import GAN
 
     def full(self, *args, **kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -260,7 +260,7 @@ def test_a_missing_package_is_one_sentence(refused, monkeypatch):
 
 
 def test_a_programming_error_keeps_its_traceback(face_folder, tmp_path, monkeypatch):
-    from gan_course.training.adversarial import GAN
+    from gan_course.training.gan import GAN
 
     monkeypatch.setattr(GAN, "fit", lambda self, *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -312,9 +312,9 @@ def test_sample_of_shipped_weights(run, tmp_path, monkeypatch, refused, capsys):
     """By name; and a file that is not the recorded one is refused."""
     import hashlib
 
-    from gan_course.training.run import load
+    from gan_course.runs import load_run
 
-    generator = load(run).ema_generator
+    generator = load_run(run)[0].ema_generator
     generator.save_weights(tmp_path / "tiny.weights.h5")
     data = (tmp_path / "tiny.weights.h5").read_bytes()
     settings = json.loads((run / "settings.json").read_text())

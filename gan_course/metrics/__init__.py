@@ -14,7 +14,7 @@ from gan_course import backend  # noqa: F401  (before Keras, in every module of 
 from gan_course.latent.sampling import generate
 from gan_course.metrics.callback import Distance
 from gan_course.metrics.distances import distances, frechet_distance, kernel_distance, precision_recall
-from gan_course.metrics.evaluate import comparison_table, evaluate, read, real_pictures, save
+from gan_course.metrics.evaluation import comparison_table, evaluate, read, real_pictures, save
 from gan_course.metrics.features import FaceFeatures, InceptionFeatures, feature_network, resize, weights_sha256
 
 __all__ = [

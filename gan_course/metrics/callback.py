@@ -8,7 +8,7 @@ import numpy as np
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
 from gan_course.metrics.distances import frechet_distance
-from gan_course.metrics.evaluate import real_pictures
+from gan_course.metrics.evaluation import real_pictures
 from gan_course.metrics.features import feature_network
 
 

@@ -247,7 +247,7 @@ class GrowingGAN(GAN):
         # Under TensorFlow this Python code runs when the step is traced, once a stage.
         stage = self.stage
         self.traces[stage] = self.traces.get(stage, 0) + 1
-        alpha = self.fade.value if stage.fading else 1.0
+        alpha = ops.stop_gradient(self.fade.value) if stage.fading else 1.0
         networks = self.generator, self.discriminator
         before = [network.alpha for network in networks]
         try:

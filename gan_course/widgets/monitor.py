@@ -24,10 +24,10 @@ def in_notebook():
 class LiveMonitor(keras.callbacks.Callback):
     """Show, while `fit` runs, one picture that renews itself: faces on the left, curves on the right.
 
-    The `count` faces are of latent vectors that stay the same (`Trainer.sample`). The picture is drawn at the end
-    of an epoch, at most every `seconds`; the last one stays in the notebook. Outside Jupyter one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of
-    callbacks, the distance is a further curve. Of a network that grows (`training.growing`) the title also tells the
-    resolution and the fade.
+    The `count` faces are of latent vectors that stay the same (`Trainer.sample`), so that you see them change. The
+    picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook. Outside Jupyter
+    one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of callbacks, the distance
+    is a further curve. Of a network that grows (`training.growing`) the title also tells the resolution and the fade.
 
     `pause`: seconds that the drawing took in all, to leave out of a measured training time.
     """
