@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gan_course.errors import CourseError
 from gan_course.settings import ROOT
 
@@ -54,6 +56,9 @@ def load(name):
     if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise CourseError(f"{path} is missing or damaged; run 'git checkout -- {path.relative_to(ROOT).as_posix()}'.")
     network.load_weights(path)
+    shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
+    inputs = [np.zeros((1, *shape[1:]), "float32") for shape in shapes]
+    network(inputs if len(inputs) > 1 else inputs[0])  # Keras exports (to ONNX, say) only what was called once
     return network
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import filelock
 
-from gan_course import backend  # noqa: F401  (before Keras)
+from gan_course import backend
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import clear_partials, whole
@@ -72,6 +72,8 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
         minutes = 10
     if run.exists() and not run.is_dir():
         raise CourseError(f"{run} is a file; give a folder for the run.")
+    if tensorboard and backend.NAME != "tensorflow":
+        raise CourseError("--tensorboard works with TensorFlow only; leave it out and look at log.csv.")
     config, kept, changed = _settings(run, chosen)
     source = open_faces(chosen.get("data", config.data))
     changed |= _faces_changed(run, config, kept, source, data_changed)

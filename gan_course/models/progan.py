@@ -110,6 +110,14 @@ class Growing(keras.Model):
         layer.build((None, *shape))
         return layer
 
+    def export(self, *args, input_signature=None, **kwargs):
+        """Write the network at its present level for other programs, as `keras.Model.export` (format='onnx', ...)."""
+        if input_signature is None:
+            shapes = self.input_shape if self.condition_dim else [self.input_shape]
+            specs = [keras.InputSpec(shape=shape, dtype="float32") for shape in shapes]
+            input_signature = [specs] if self.condition_dim else specs
+        return super().export(*args, input_signature=input_signature, **kwargs)
+
     def get_config(self):
         names = ("resolution", "base", "max_width", "condition_dim", "fused", "name")
         return {name: getattr(self, name) for name in names}
