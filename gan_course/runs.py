@@ -5,7 +5,7 @@ RUN/checkpoints/      the newest two states
 RUN/log.csv           one row an epoch: step, images, seconds, losses, and a distance where one was measured
 RUN/sheets/           the same 36 faces, every epoch
 RUN/training.gif      the sheets as a film
-RUN/lock              held while a process trains there
+RUN/.lock             held while a process trains there
 """
 
 import json
@@ -120,7 +120,7 @@ def _settings(run, chosen):
     """Return (configuration, what else the old settings.json holds, {name: [old, new]}) of a new or an old run."""
     if not (run / "settings.json").exists():
         # What a start that was killed has left does no harm.
-        if run.exists() and any(not re.fullmatch(r"\..*|.*\.partial|lock", path.name) for path in run.iterdir()):
+        if run.exists() and any(not re.fullmatch(r"\..*|.*\.partial", path.name) for path in run.iterdir()):
             raise CourseError(f"{run} is not empty and holds no run; choose a new folder.")
         model = chosen.get("model", "dcgan")
         return system(model).recipe(**chosen | {"model": model}), {}, {}
@@ -159,7 +159,7 @@ def _faces_changed(run, config, kept, source, allowed):
 def _locked(run):
     """Keep other processes from training in the folder `run`."""
     run.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(run / "lock")
+    lock = filelock.FileLock(run / ".lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

@@ -32,7 +32,7 @@ def arrays(out):
 
 
 def test_a_run_holds_what_every_run_holds(whole):
-    names = ["checkpoints", "log.csv", "settings.json", "sheets", "training.gif"]
+    names = [".lock", "checkpoints", "log.csv", "settings.json", "sheets", "training.gif"]
     assert sorted(path.name for path in whole.iterdir()) == names
     with open(whole / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -80,5 +80,5 @@ def test_another_precision_computes_in_16_bits_and_keeps_the_weights_in_32():
         assert network.dense.compute_dtype == "bfloat16"
         assert {weight.dtype for weight in network.weights} == {"float32"}
     assert systems.build(systems.recipe(**chosen)).generator.dense.compute_dtype == "float32"
-    with pytest.raises(CourseError, match="precision is 'half'; choose one of float32, mixed_bfloat16"):
+    with pytest.raises(CourseError, match="precision is half; give one of float32, mixed_bfloat16"):
         systems.build(systems.recipe(**chosen, precision="half"))
