@@ -1,23 +1,39 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Paths that users give, and writing files so that nobody ever sees half of one."""
 
 import os
 from contextlib import contextmanager
 from pathlib import Path
+
+from gan_course.errors import CourseError
+
+
+def expand(path):
+    """Return `path` as a `Path`, with `~` replaced by the home folder: shells do not do it in quotes or after `=`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise CourseError(f"'{path}' names a home folder that does not exist; give the whole path.") from error
 
 
 @contextmanager
 def whole(path):
     """Give the block a name beside `path` to write to; it becomes `path` at the block's end, in one move.
 
-    Where the block fails, `path` stays as it was and nothing is left behind. The folder is made if it is missing; the
-    name keeps its endings, by which Keras, Pillow and others tell the format.
+    Where the block fails, `path` stays as it was and nothing is left behind; an OSError (a full disk) then names
+    `path`. The folder is made if it is missing; the name keeps its endings, by which Keras, Pillow and others tell
+    the format.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     stem, dot, endings = path.name.partition(".")
     partial = path.with_name(f".{stem}.{os.getpid()}{dot}{endings}")
     try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(partial), partial):
+            error.filename, error.filename2 = str(path), None
+        raise

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from gan_course.errors import CourseError
+from gan_course.files import expand
 
 PROFILES = ("smoke", "laptop", "gpu")
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ def choose(**by_profile):
 
 def data_folder():
     """Return the folder for rendered, downloaded and cached files (git-ignored)."""
-    return Path(os.environ.get("GAN_COURSE_DATA", ROOT / "data"))
+    return expand(os.environ.get("GAN_COURSE_DATA") or ROOT / "data")
 
 
 def faces_folder():
@@ -43,7 +44,7 @@ def faces_folder():
     chosen = os.environ.get("GAN_COURSE_FACES")
     if chosen:
         # A notebook runs in notebooks/, but the variable is set from the repository's folder.
-        for path in (Path(chosen), ROOT / chosen):
+        for path in (expand(chosen), ROOT / chosen):
             if path.exists():
                 return path
         raise CourseError(f"GAN_COURSE_FACES is '{chosen}', which does not exist; give a CelebA folder or zip.")
