@@ -294,7 +294,10 @@ def _parents(folder):
 
 
 def _bytes(file):
-    return None if file is None else (str(file), file.read_bytes())
+    try:
+        return None if file is None else (str(file), file.read_bytes())
+    except OSError as error:
+        raise CourseError(f"Cannot read '{file}' ({error.strerror}); check your rights.") from error
 
 
 def _around(place, file_names):
