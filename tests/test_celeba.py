@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 import threading
 import zipfile
 from pathlib import Path
@@ -282,6 +283,275 @@ def test_zip_is_read_by_many_threads(tmp_path):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+# --- folders that people have ----------------------------------------------------------------------------
+
+
+def both(tmp_path, files):
+    """Write the same tree as a folder and as a zip; yield both opened."""
+    folder = open_faces(write(tmp_path / "tree", files))
+    zipped = open_faces(write_zip(tmp_path / "tree.zip", files))
+    assert folder.names.tolist() == zipped.names.tolist() and folder.parts.tolist() == zipped.parts.tolist()
+    assert folder.folders.tolist() == zipped.folders.tolist() and folder.fingerprint() == zipped.fingerprint()
+    assert folder.notes == zipped.notes and all(folder.read(n) == zipped.read(n) for n in folder.names)
+    return folder
+
+
+def people(count, each, name="Name_{0:02}/Name_{0:02}_{1:04}.jpg"):
+    return {f"lfw/{name.format(p, i)}": jpeg(100 * p + i) for p in range(count) for i in range(1, each + 1)}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        people(40, 3, "Name{0}/{1}.jpg"),  # many folders, few pictures in each: equal names, too
+        people(7, 12),  # LFW's names
+        people(5, 9, "subject{0}/{1}.png"),
+        people(40, 3, "{0}/{1}.JPG") | {"lfw/cover.jpg": jpeg(5)},
+    ],
+)
+def test_one_folder_per_person(files, tmp_path):
+    faces = both(tmp_path, files)
+    assert len(faces) == len(files) and "lfw" not in faces.folders[0]
+    for folder in set(faces.folders) - {""}:
+        assert len(set(faces.parts[faces.folders == folder])) == 1  # nobody is in two parts
+        assert len(set(faces.identity[faces.folders == folder])) == 1
+    assert len(set(faces.identity)) == len(set(faces.folders))
+    assert any("folders was taken as one person" in note for note in faces.notes)
+    assert "hash of the person" in faces.notes[-1]
+
+
+def test_class_folders(tmp_path):
+    files = {f"{group}/{i:04d}.jpg": jpeg(i) for group in ("faces/male", "faces/female") for i in range(30)}
+    faces = both(tmp_path, files)
+    assert len(faces) == 60 and set(faces.folders) == {"male", "female"} and faces.identity is None
+    assert "The folders (female 30, male 30) were taken as groups, not as one person each." in faces.notes
+    for group in ("male", "female"):
+        assert len(set(faces.parts[faces.folders == group])) > 1
+
+
+def test_folders_named_as_parts(tmp_path):
+    files = {f"{p}/{g}/{i}.png": jpeg(i, "PNG") for p in ("train", "valid", "test") for g in "ab" for i in range(8)}
+    faces = both(tmp_path, files)
+    for name, part in zip(faces.names, faces.parts, strict=True):
+        assert name.startswith(("train", "valid", "test")[part])
+    assert faces.notes[-1] == "The parts are those of its folders."
+    two = open_faces(write(tmp_path / "two", {name: data for name, data in files.items() if "test" not in name}))
+    assert "leaves test empty" in two.notes[-1] and len(two.split("all")) == 32
+
+
+def test_equal_names_in_a_zip_are_different_faces(tmp_path):
+    files = {f"person{p}/0001.jpg": jpeg(p) for p in range(50)} | {f"person{p}/0002.jpg": jpeg(p) for p in range(50)}
+    assert len(both(tmp_path, files)) == 100
+    once = write_zip(tmp_path / "a.zip", files)
+    with zipfile.ZipFile(once, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("person7/0001.jpg", jpeg(99))
+    faces = open_faces(once)
+    assert faces.read("person7/0001.jpg") == jpeg(99) and len(faces) == 100  # as unpacking it would give
+    assert "1 files are in 'a.zip' twice under one name" in faces.notes[0]
+
+
+def test_a_tree_with_links(tmp_path):
+    write(tmp_path / "tree", {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})
+    (tmp_path / "tree/a/up").symlink_to(tmp_path / "tree")  # a circle
+    (tmp_path / "link").symlink_to(tmp_path / "tree")
+    assert open_faces(tmp_path / "link").names.tolist() == ["a/1.jpg", "b/2.jpg"]
+
+
+STRAYS = {"Screenshot 1.png": jpeg(3, "PNG"), **{f"holiday/IMG_{i}.jpg": jpeg(i) for i in range(60)}}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_pictures_beside_celeba_are_named_and_not_read(name, tmp_path):
+    layout(name, tmp_path / "Downloads")
+    faces = open_faces(write(tmp_path / "Downloads", STRAYS))
+    assert faces.names.tolist() == NAMES and faces.attributes is not None
+    assert "61 images were left out" in faces.notes[0] and "Screenshot 1.png" in faces.notes[0]
+    assert "61 images were left out" in faces.summary("train")
+
+
+@pytest.mark.parametrize("name", ["archive (2).zip", "celeba/faces.zip", "img_align_celeba (1).zip"])
+def test_a_zip_of_another_name_beside_other_pictures(name, tmp_path):
+    table = annotation(comma=True)
+    write_zip(write(tmp_path / "d", STRAYS) / name, {**images("img_align_celeba/img_align_celeba/"), **table})
+    write(tmp_path / "d", {"broken.zip": b"PK\3\4", "paper.tar.gz": b"\x1f\x8b"})
+    faces = open_faces(tmp_path / "d")
+    assert faces.names.tolist() == NAMES and faces.attributes is not None
+    assert "broken.zip' is damaged" in faces.notes[0] and "Screenshot" in faces.notes[1]
+
+
+@pytest.mark.parametrize("place", ["img_align_celeba/", ""])
+def test_a_zip_beside_a_few_unpacked_files(place, tmp_path):
+    write(tmp_path, {**images(place, NAMES[:3]), **annotation()})
+    write_zip(tmp_path / "img_align_celeba.zip", images())
+    faces = open_faces(tmp_path)
+    assert len(faces) == COUNT and "3 images were left out" in faces.notes[0] and ".zip' (" in faces.notes[0]
+    write(tmp_path, images(place))
+    assert open_faces(tmp_path).store.place.is_dir()  # of equals, the folder
+
+
+@pytest.mark.parametrize("data", [b"PK\3\4cut", b"<!DOCTYPE html><html>quota", b"\x1f\x8btar"])
+def test_pictures_beside_a_bad_download_are_not_taken_for_it(data, tmp_path):
+    name = "img_align_celeba.tar.gz" if data.startswith(b"\x1f") else "img_align_celeba.zip"
+    write(tmp_path, {**STRAYS, name: data})
+    with pytest.raises(CourseError, match=name):
+        open_faces(tmp_path)
+
+
+def test_every_picture_left_out_is_counted(tmp_path):
+    own = {"img_align_celeba/me.jpg": jpeg(1), "img_align_celeba/more/000031.jpg": jpeg(2), "loose.jpg": jpeg(3)}
+    write(
+        tmp_path, {**images(), **annotation(), **own, "img_align_celeba/a.HEIC": b"x", "img_align_celeba/b.webp": b""}
+    )
+    faces = open_faces(tmp_path)
+    assert faces.names.tolist() == NAMES and len(faces.left_out) == 3
+    text = faces.summary("val")
+    assert text.startswith(f"3 of 30 faces are used (part val) of {tmp_path}; ") and text.count(".") >= 1
+    assert "2 images were left out because the course reads only JPEG and PNG" in text and ".heic, .webp" in text
+    assert "1 image was left out because the faces are read from" in text and "(loose.jpg)" in text
+    assert "2 images were left out because list_attr_celeba.txt does not list them (me.jpg, more/000031.jpg)" in text
+    assert all(any(phrase[-40:] in note for note in faces.notes) for phrase in faces.left_out)
+    assert faces.summary("train", used=20).startswith("20 of 30 faces are used (part train)")
+
+
+def test_own_pictures_without_annotation_are_all_used(tmp_path):
+    write(tmp_path, {**images("", NAMES[:20]), "me.jpg": jpeg(1), "A.JPG": jpeg(2), "sub/me.jpg": jpeg(3)})
+    faces = open_faces(tmp_path)
+    assert len(faces) == 23 and not faces.left_out and set(faces.folders) == {"", "sub"} and faces.identity is None
+
+
+# --- annotation in other forms ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".JPG", ".jpeg", ".png", ".PNG", "half"])
+@pytest.mark.parametrize("listed", [".jpg", ".JPG", ".png", ""])
+def test_other_endings_than_the_list_says(ending, listed, tmp_path):
+    text = {name: data.replace(".jpg", listed) for name, data in annotation().items()}
+    names = [name[:6] + (ending if ending != "half" else (".jpg", ".JPG")[i % 2]) for i, name in enumerate(NAMES)]
+    faces = open_faces(write(tmp_path, {**images(names=names), **text}))
+    assert faces.names.tolist() == names and faces.missing == 0
+    assert faces.labels([names[4]], COLUMNS).tolist() == [[label(5, column) for column in range(3)]]
+
+
+def test_an_ending_is_only_guessed_where_it_is_clear(tmp_path):
+    names = [*NAMES[:10], "000001.png", "000011.png", "000011.JPG"]
+    faces = open_faces(write(tmp_path, {**images(names=names), **annotation()}))
+    assert faces.names.tolist() == NAMES[:10] and "3 images were left out" in faces.notes[0]
+
+
+def test_official_images_sorted_into_folders_keep_their_labels(tmp_path):
+    names = [f"{('female', 'male')[i % 2]}/{name}" for i, name in enumerate(NAMES)]
+    files = {name: jpeg(int(name[-10:-4])) for name in names}
+    faces = both(tmp_path, {**files, **annotation()})
+    assert sorted(faces.names) == sorted(names) and faces.identity is not None
+    assert faces.labels(["female/000005.jpg"], COLUMNS).tolist() == [[label(5, column) for column in range(3)]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "txt"])
+@pytest.mark.parametrize("mark", [";", "\t", ",", "; ", ", ", " ;"])
+@pytest.mark.parametrize("change", ["", "no name", "count", "quotes", "utf-16", "bom"])
+def test_other_dividers(mark, ending, change, tmp_path):
+    files = {}
+    for name, data in annotation(comma=True).items():
+        if change == "no name":
+            data = data.replace("image_id,", "") if "attr" in name else data
+        data = data.replace(",", mark)
+        if change == "quotes":
+            data = (
+                "\n".join(f'"{line}"'.replace(mark, f'"{mark}"') for line in data.splitlines())
+                if mark in ",;\t"
+                else data
+            )
+        data = f"{COUNT}\n{data}" if change == "count" else data
+        encoding = {"utf-16": "utf-16", "bom": "utf-8-sig"}.get(change, "utf-8")
+        files[f"{name[:-3]}{ending}"] = data.encode(encoding)
+    faces = open_faces(write(tmp_path, {**images(), **files}))
+    assert list(faces.attributes.columns) == COLUMNS and np.bincount(faces.parts).tolist() == [24, 3, 3]
+    assert faces.labels(["000005.jpg"], COLUMNS).tolist() == [[label(5, column) for column in range(3)]]
+
+
+def test_a_web_page_is_no_list(tmp_path):
+    write(tmp_path, {**images(), "list_eval_partition.txt": b"\n<!DOCTYPE html><title>Quota exceeded</title>"})
+    with pytest.raises(CourseError, match="list_eval_partition.txt' is a web page"):
+        open_faces(tmp_path)
+
+
+def test_lists_beside_other_pictures_are_not_ours(tmp_path):
+    write(tmp_path / "celeba", images())
+    write(tmp_path / "toon", {**images(names=NAMES[:20]), **annotation()})
+    faces = open_faces(tmp_path)
+    assert len(faces) == COUNT and faces.attributes is None
+
+
+# --- what is no folder of faces --------------------------------------------------------------------------
+
+
+def locked(path):
+    """Mark every entry of a zip as encrypted."""
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 1)
+    path.write_bytes(data)
+    return path
+
+
+def test_sound_files_that_cannot_be_read_in_place(tmp_path):
+    with tarfile.open(tmp_path / "faces.tar.gz", "w:gz") as archive:
+        archive.add(write(tmp_path / "a", images()), "a")
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        archive.add(tmp_path / "a", "a")
+    files = {"x.7z": b"7z\xbc\xaf\x27\x1c", "x.rar": b"Rar!\x1a", "me.jpg": jpeg(), "x.txt": b"hello", "empty.zip": b""}
+    write(tmp_path, files)
+    locked(write_zip(tmp_path / "locked.zip", images()))
+    for name, message in {
+        "faces.tar.gz": "is a tar archive; unpack it with 'tar xf faces.tar.gz' and give the folder",
+        "faces.tar": "is a tar archive; unpack it",
+        "x.7z": "unpack it with 7-Zip and give the folder",
+        "x.rar": "unpack it with 7-Zip and give the folder",
+        "locked.zip": "has a password; unpack it with the password and give the folder",
+        "me.jpg": "is one picture; give the folder",
+        "x.txt": "is neither a folder nor a zip",
+        "empty.zip": "is damaged or was not downloaded completely; fetch it again",
+    }.items():
+        with pytest.raises(CourseError, match=message) as error:
+            open_faces(tmp_path / name)
+        assert "delete" not in str(error.value) and name in str(error.value) and str(error.value).count(".\n") == 0
+
+
+def test_what_was_found_instead_of_images(tmp_path):
+    write(tmp_path, {"a.heic": b"x", "b.HEIC": b"x", "c.txt": b"x", "README": b"x"})
+    with pytest.raises(CourseError, match=r"\(other files: 4; 2 .heic, 1 without ending, 1 .txt\); .*convert"):
+        open_faces(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CourseError, match="it is empty"):
+        open_faces(tmp_path / "empty")
+    nested = write_zip(tmp_path / "drive.zip", {"Img/img_align_celeba.zip": b"PK"})
+    with pytest.raises(CourseError, match=r"other files: 1; 1 .zip.*unpack archives in it"):
+        open_faces(nested)
+
+
+def test_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path / "faces", images())
+    assert len(open_faces("~/faces")) == COUNT
+    with pytest.raises(CourseError, match="names a home folder that does not exist"):
+        open_faces("~nobody-of-this-name/faces")
+
+
+def test_fingerprint(tmp_path):
+    faces = both(tmp_path, {**images(), **annotation()})
+    first = faces.fingerprint()
+    assert len(first) == 16 and int(first, 16) and first == open_faces(tmp_path / "tree").fingerprint()
+    file = tmp_path / "tree/img_align_celeba/000003.jpg"
+    file.write_bytes(jpeg(3) + b"more")
+    changed = open_faces(tmp_path / "tree").fingerprint()
+    file.rename(file.with_name("000003.png"))
+    assert len({first, changed, open_faces(tmp_path / "tree").fingerprint()}) == 3
 
 
 REAL = Path(os.environ.get("GAN_COURSE_REAL_FACES", "nowhere"))

@@ -41,6 +41,11 @@ def is_page(data):
     return data[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<head"))
 
 
+def left_out_count(count):
+    """Return how a phrase about left-out pictures begins."""
+    return f"{count:,} image was left out" if count == 1 else f"{count:,} images were left out"
+
+
 class _Store:
     """The files below one folder or in one zip; `choose` says which of its pictures are read."""
 
@@ -72,12 +77,11 @@ class _Store:
 
     def choose(self, root, names):
         self.root, self.prefix, self.names = root, f"{root}/" if root else "", names
-        kinds = Counter(_suffix(file) for file in self.others if file.startswith(self.prefix))
+        kinds = Counter(_suffix(file) for file in sorted(self.others) if file.startswith(self.prefix))
         kinds = {kind: count for kind, count in kinds.items() if kind in OTHER_PICTURES}
         if kinds:
             self.left_out += (
-                f"{sum(kinds.values()):,} pictures ({', '.join(kinds)}) were left out because the course reads "
-                "only JPEG and PNG",
+                f"{left_out_count(sum(kinds.values()))} because the course reads only JPEG and PNG ({', '.join(kinds)})",
             )
 
     def near(self, file_names, root):
@@ -241,8 +245,8 @@ def find_images(path):
         if not found or (("celeba" in name or name == "archive.zip") and not _likeness(*found[0])[0]):
             raise error
     if not found:
-        kinds = Counter(_suffix(file) or "without ending" for file in first.others).most_common(5)
-        there = f"{len(first.others):,} other files: {', '.join(f'{n:,} {kind}' for kind, n in kinds)}"
+        kinds = Counter(_suffix(file) or "without ending" for file in sorted(first.others)).most_common(5)
+        there = f"other files: {len(first.others):,}; {', '.join(f'{n:,} {kind}' for kind, n in kinds)}"
         raise CourseError(
             f"'{path}' holds no JPEG or PNG images ({there if kinds else 'it is empty'}); give a folder or zip of "
             "faces, unpack archives in it, and convert other pictures to JPEG."
@@ -251,25 +255,25 @@ def find_images(path):
     store.left_out += tuple(str(error).rstrip(".") for _, error in problems)
     store.choose(root, names)
     if len(found) > 1:
-        rest = [_where(*one) for one in found[1:4]] + (["others"] if len(found) > 4 else [])
+        rest = [file for one in found[1:] for file in _examples(*one)]
+        some = ", ".join(rest[:4]) + (" and others" if len(rest) > 4 else "")
         count = sum(len(names) for _, _, names in found[1:])
-        store.left_out += (
-            f"{count:,} other images were left out because the faces are read from '{store.place}' ({', '.join(rest)})",
-        )
+        store.left_out += (f"{left_out_count(count)} because the faces are read from '{store.place}' ({some})",)
     return store
 
 
 def _likeness(store, root, names):
-    """Rank a set of pictures: those known as CelebA's, then whether its folder says so, then how many there are."""
+    """Rank a set of pictures: how many are known as CelebA's, by a folder or by their names; then how many others."""
     named = _celeba_root(root) is not None or (isinstance(store, _Zip) and "celeba" in store.place.name.lower())
     known = len(names) if named else sum(map(is_official, names))
-    return known, named, len(names)
+    return known, known - len(names) if known else len(names)
 
 
-def _where(store, root, names):
-    if len(names) == 1 and isinstance(store, _Folder):
-        return f"{root}/{names[0]}" if root else names[0]
-    return f"{len(names):,} in '{store.place.name if isinstance(store, _Zip) else root or store.place}'"
+def _examples(store, root, names):
+    """Return paths of some of these pictures, those of the top folder first; of a zip, how many there are."""
+    if isinstance(store, _Zip):
+        return [f"{len(names):,} in {store.place.name}"]
+    return [f"{root}/{name}" if root else name for name in sorted(names, key=lambda name: (name.count("/"), name))[:5]]
 
 
 def _celeba_root(folder):

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gan_course.data.archive import find_images, is_image, is_page
+from gan_course.data.archive import find_images, is_image, is_page, left_out_count
 from gan_course.errors import CourseError
 from gan_course.files import expand
 
@@ -256,8 +256,10 @@ def _join(path, images, tables):
                 f"'{table.attrs['file']}' (which lists '{table.index[0]}'); give the images the names of the list, "
                 "or move the list away."
             )
-        if not (listed | ~keep).all():
-            left_out.append(f"{(~listed & keep).sum():,} images were left out because {file} does not list them")
+        unlisted = images[~listed & keep]
+        if len(unlisted):
+            some = ", ".join(unlisted[:3]) + (" and others" if len(unlisted) > 3 else "")
+            left_out.append(f"{left_out_count(len(unlisted))} because {file} does not list them ({some})")
         rows[key] = row
         without[file] = len(table) - int(listed.sum())
         keep &= listed
@@ -339,10 +341,13 @@ def _people(names, folders):
     sizes = Counter(folders[folders != ""].tolist())
     if len(sizes) + ("" in folders) < 2:
         return stems, False, []
-    people = len(sizes) ** 2 >= sizes.total() or all(map(NUMBERED_PERSON.fullmatch, sizes))
-    people = people or (all(map(LFW_NAME.fullmatch, stems)) and sum("_" in name for name in sizes) > len(sizes) / 2)
-    if people:
+    several = len(sizes) > 1 and 2 * sizes.total() > len(names)  # pictures beside the folders are exceptions
+    named = all(map(NUMBERED_PERSON.fullmatch, sizes)) or (
+        sum("_" in folder for folder in sizes) > len(sizes) / 2
+        and all(LFW_NAME.fullmatch(stem) for stem, folder in zip(stems, folders, strict=True) if folder)
+    )
+    if several and (named or len(sizes) ** 2 >= sizes.total()):
         note = f"Each of the {len(sizes):,} folders was taken as one person (they are many, or have names of persons)."
         return np.where(folders == "", stems, folders), True, [note]
     some = ", ".join([f"{folder} {count:,}" for folder, count in sizes.most_common(4)] + ["..."] * (len(sizes) > 4))
-    return stems, False, [f"The {len(sizes):,} folders ({some}) were taken as groups, not as one person each."]
+    return stems, False, [f"The folders ({some}) were taken as groups, not as one person each."]

@@ -30,7 +30,7 @@ import requests
 
 from gan_course import settings
 from gan_course.data import celeba
-from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official
+from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official, left_out_count
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import expand, whole
 from gan_course.progress import progress
@@ -258,7 +258,7 @@ def _from_path(source, out):
     if place.is_dir() and 0 < len(official) < len(names):  # pictures that came between
         other = [name for name in names if not is_official(name)]
         some = ", ".join(other[:3]) + (" and others" if len(other) > 3 else "")
-        _warn(f"{len(other):,} images of '{place}' were left out because CelebA has no such names: {some}.")
+        _warn(f"{left_out_count(len(other))} because CelebA has no such names ({some}).")
         names = official
     kinds = (celeba.ATTRIBUTES, celeba.PARTITION, celeba.IDENTITY)
     found = (store.find(kind.files) for kind in kinds)
