@@ -352,6 +352,29 @@ def test_equal_names_in_a_zip_are_different_faces(tmp_path):
     assert "1 files are in 'a.zip' twice under one name" in faces.notes[0]
 
 
+def test_names_in_any_letters(tmp_path):
+    files = {f"{folder}/{i}.jpg": jpeg(i) for folder in ("Zoë Ångström", "李 明", "🙂", "a\nb") for i in range(3)}
+    both(tmp_path, files)
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:  # UTF-8 that is not marked as such
+        for name, data in files.items():
+            archive.writestr(name, data)
+    data = bytearray((tmp_path / "mac.zip").read_bytes())
+    for mark, flags in ((b"PK\3\4", 7), (b"PK\1\2", 9)):
+        for at in [at for at in range(len(data)) if data.startswith(mark, at)]:
+            data[at + flags] &= ~8
+    (tmp_path / "mac.zip").write_bytes(data)
+    assert open_faces(tmp_path / "mac.zip").fingerprint() == open_faces(tmp_path / "tree").fingerprint()
+    windows = write_zip(tmp_path / "windows.zip", {name.replace("/", "\\"): data for name, data in files.items()})
+    assert open_faces(windows).names.tolist() == open_faces(tmp_path / "tree").names.tolist()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such names")
+def test_names_that_are_no_text(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(jpeg())
+    faces = open_faces(tmp_path)
+    assert len(faces) == 1 and faces.read(faces.names[0]) == jpeg() and len(faces.fingerprint()) == 16
+
+
 def test_a_tree_with_links(tmp_path):
     write(tmp_path / "tree", {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})
     (tmp_path / "tree/a/up").symlink_to(tmp_path / "tree")  # a circle

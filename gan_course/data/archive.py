@@ -12,6 +12,7 @@ import threading
 import zipfile
 import zlib
 from collections import Counter
+from contextlib import suppress
 
 from gan_course.errors import CourseError
 from gan_course.files import expand
@@ -173,7 +174,7 @@ class _Zip(_Store):
         self.lock = threading.Lock()
         self.entries, twice = {}, 0  # path in the zip: the zip's entry
         for entry in self.zip.infolist():
-            file = entry.filename.replace("\\", "/")
+            file = _name(entry)
             if file.endswith("/") or file.startswith((".", "__MACOSX")) or "/." in file or "/__MACOSX" in file:
                 continue
             twice += file in self.entries
@@ -252,7 +253,7 @@ def find_images(path):
             "faces, unpack archives in it, and convert other pictures to JPEG."
         )
     store, root, names = found[0]
-    store.left_out += tuple(str(error).rstrip(".") for _, error in problems)
+    store.left_out += tuple(str(error).rstrip(".") for name, error in problems if name.endswith(".zip"))
     store.choose(root, names)
     if len(found) > 1:
         rest = [file for one in found[1:] for file in _examples(*one)]
@@ -281,6 +282,15 @@ def _celeba_root(folder):
     parts = folder.split("/")
     ends = [i for i, part in enumerate(parts, 1) if part.lower() in CELEBA_FOLDERS]
     return "/".join(parts[: ends[-1]]) if ends else None
+
+
+def _name(entry):
+    """Return the path of a zip's entry; macOS writes UTF-8 without saying so, and Windows may write backslashes."""
+    name = entry.filename
+    if not name.isascii() and not entry.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _base(file):

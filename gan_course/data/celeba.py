@@ -85,7 +85,7 @@ class FaceFolder:
         """
         digest = hashlib.sha256()
         for name in self.names.tolist():
-            digest.update(f"{name}\0{self.store.size(name)}\n".encode())
+            digest.update(f"{name}\0{self.store.size(name)}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()[:16]
 
     def labels(self, names, attributes):
@@ -323,7 +323,7 @@ def _split(names, official, identity, folders):
         how = "by a hash of the person, so that nobody is in two parts"
     else:
         how = "by a hash of the file name (one person may be in two parts, as there is no identity_CelebA.txt)"
-    digests = [hashlib.sha256(str(key).encode()).digest() for key in keys]
+    digests = [hashlib.sha256(str(key).encode(errors="surrogateescape")).digest() for key in keys]
     tenth = np.array([int.from_bytes(digest[:8], "big") % 10 for digest in digests])
     parts = np.where(tenth < 8, 0, tenth - 7).astype("int8")[group]
     empty = [part for number, part in enumerate(PARTS) if number not in parts]

@@ -93,7 +93,9 @@ def _decode_all(source, names, resolution):
 def _cache_key(source, names, resolution):
     """Return a hash of all that decides the pixels; files count by path, size and time of change."""
     path = str(source.path.resolve())
-    digest = hashlib.sha256("\n".join([repr((CACHE_VERSION, path, resolution)), *names]).encode())
+    digest = hashlib.sha256(
+        "\n".join([repr((CACHE_VERSION, path, resolution)), *names]).encode(errors="surrogateescape")
+    )
     place = source.store.place  # the folder of the images, or the zip
     files = [place / name for name in names] if place.is_dir() else [place]
     for file in files:
@@ -101,7 +103,7 @@ def _cache_key(source, names, resolution):
             stat = os.stat(file)
         except OSError:
             continue  # reading it will fail as well, and tell
-        digest.update(f"{file.name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        digest.update(f"{file.name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
 
 
