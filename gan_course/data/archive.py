@@ -8,6 +8,7 @@ path (a download beside holiday pictures), the set that looks most like CelebA i
 import os
 import posixpath
 import re
+import struct
 import threading
 import zipfile
 import zlib
@@ -18,7 +19,9 @@ from gan_course.errors import CourseError
 from gan_course.files import expand
 
 # What `zipfile` raises for damaged, encrypted and unsupported entries.
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
+BROKEN_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError
+)  # fmt: skip
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png")
 OTHER_PICTURES = (".heic", ".heif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
@@ -77,6 +80,7 @@ class _Store:
         return found
 
     def choose(self, root, names):
+        """Read these pictures, one of `sets()`."""
         self.root, self.prefix, self.names = root, f"{root}/" if root else "", names
         kinds = Counter(_suffix(file) for file in sorted(self.others) if file.startswith(self.prefix))
         kinds = {kind: count for kind, count in kinds.items() if kind in OTHER_PICTURES}
@@ -113,12 +117,13 @@ class _Folder(_Store):
     def __init__(self, place):
         super().__init__(place)
         self.top, seen, todo = place, set(), [""]
+        inside = os.path.join(os.path.realpath(place), "")
         while todo:
             below = todo.pop()
             folder = os.path.join(place, below)
             real = os.path.realpath(folder)
-            if real in seen:  # a link that leads back
-                continue
+            if real in seen or (below and os.path.islink(folder) and os.path.join(real, "").startswith(inside)):
+                continue  # a link to a folder that is read anyway
             seen.add(real)
             try:
                 with os.scandir(folder) as entries:
@@ -169,8 +174,8 @@ class _Zip(_Store):
         self.outside = outside
         try:
             self.zip = zipfile.ZipFile(place)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise _not_a_zip(place, error) from error
+        except BROKEN_ZIP as error:
+            raise _not_a_zip(place) from error
         self.lock = threading.Lock()
         self.entries, twice = {}, 0  # path in the zip: the zip's entry
         for entry in self.zip.infolist():
@@ -189,7 +194,9 @@ class _Zip(_Store):
             folder, _, name = file.rpartition("/")
             self._add(folder, name)
         if twice:
-            self.left_out += (f"{twice:,} files are in '{place.name}' twice under one name, and the last was taken",)
+            self.left_out += (
+                f"'{place.name}' holds {twice:,} of its files twice under one name, and the last were taken",
+            )
 
     def read(self, name):
         file = self.prefix + name
@@ -327,7 +334,7 @@ def _around(place, file_names):
     return None
 
 
-def _not_a_zip(path, error):
+def _not_a_zip(path):
     """Return the CourseError for a file that does not open as a zip: what it is, and the remedy."""
     try:
         with open(path, "rb") as file:

@@ -264,8 +264,8 @@ def faces(
     count = len(names)
     if count < batch_size:
         raise CourseError(
-            f"The part {part} of '{source.path}' has too few faces for one batch (faces: {count}, batch: {batch_size}); "
-            "add more faces or make the batch smaller."
+            f"The part {part} of '{source.path}' has fewer than one batch of faces (faces {count}, batch_size "
+            f"{batch_size}); add more faces or make the batch smaller."
         )
     steps_per_epoch = count // batch_size
 
