@@ -440,7 +440,8 @@ def test_other_faces_of_the_same_names_are_not_taken_for_those_that_are_here(tmp
 def test_a_screenshot_beside_the_download(kind, tmp_path, monkeypatch):
     """The README says: give the browser's folder. It holds other pictures, too."""
     monkeypatch.setattr(fetch, "IMAGE_COUNT", COUNT)
-    home = write(tmp_path / "Downloads", {"Screenshot (1).png": jpeg(5, "PNG"), "2024/a.jpg": jpeg(6)})
+    strays = {"Screenshot (1).png": jpeg(5, "PNG"), **{f"2024/{i}.jpg": jpeg(i) for i in range(60)}}
+    home = write(tmp_path / "Downloads", strays)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     if kind == "zip":
@@ -454,7 +455,13 @@ def test_a_screenshot_beside_the_download(kind, tmp_path, monkeypatch):
         faces = fetch.fetch("~/Downloads", "~/celeba")
     assert faces.path == tmp_path / "celeba" and faces.names.tolist() == NAMES and faces.attributes is not None
     (said,) = [str(warning.message) for warning in caught if "left out" in str(warning.message)]
-    assert said.startswith("2 images were left out") and "Screenshot (1).png" in said and said.endswith(".")
+    assert said.startswith("61 images were left out") and "Screenshot (1).png" in said and said.endswith(".")
+
+
+@pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
+def test_own_pictures_are_fetched_as_well(tmp_path):
+    own = {f"IMG_{i}.jpg": jpeg(i) for i in range(8)} | {"202406.jpg": jpeg(9)}  # one has a name like CelebA's
+    assert len(fetch.fetch(write(tmp_path / "own", own), tmp_path / "out")) == 9
 
 
 @pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")

@@ -50,6 +50,12 @@ def left_out_count(count):
     return f"{count:,} image was left out" if count == 1 else f"{count:,} images were left out"
 
 
+def some(names):
+    """Return the first names as text, those of the top folder before others: 'a.jpg, b.jpg, c/d.jpg and others'."""
+    first = sorted(names, key=lambda name: (name.count("/"), name))
+    return ", ".join(first[:3]) + (" and others" if len(first) > 3 else "")
+
+
 class _Store:
     """The files below one folder or in one zip; `choose` says which of its pictures are read."""
 
@@ -263,10 +269,9 @@ def find_images(path):
     store.left_out += tuple(str(error).rstrip(".") for name, error in problems if name.endswith(".zip"))
     store.choose(root, names)
     if len(found) > 1:
-        rest = [file for one in found[1:] for file in _examples(*one)]
-        some = ", ".join(rest[:4]) + (" and others" if len(rest) > 4 else "")
+        rest = [name for one in found[1:] for name in _named(*one)]
         count = sum(len(names) for _, _, names in found[1:])
-        store.left_out += (f"{left_out_count(count)} because the faces are read from '{store.place}' ({some})",)
+        store.left_out += (f"{left_out_count(count)} because the faces are read from '{store.place}' ({some(rest)})",)
     return store
 
 
@@ -277,11 +282,11 @@ def _likeness(store, root, names):
     return known, known - len(names) if known else len(names)
 
 
-def _examples(store, root, names):
-    """Return paths of some of these pictures, those of the top folder first; of a zip, how many there are."""
+def _named(store, root, names):
+    """Return the paths of these pictures; of a zip, how many there are."""
     if isinstance(store, _Zip):
         return [f"{len(names):,} in {store.place.name}"]
-    return [f"{root}/{name}" if root else name for name in sorted(names, key=lambda name: (name.count("/"), name))[:5]]
+    return [f"{root}/{name}" if root else name for name in names]
 
 
 def _celeba_root(folder):

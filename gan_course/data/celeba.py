@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gan_course.data.archive import find_images, is_image, is_page, left_out_count
+from gan_course.data.archive import find_images, is_image, is_page, left_out_count, some
 from gan_course.errors import CourseError
 from gan_course.files import expand
 
@@ -258,8 +258,7 @@ def _join(path, images, tables):
             )
         unlisted = images[~listed & keep]
         if len(unlisted):
-            some = ", ".join(unlisted[:3]) + (" and others" if len(unlisted) > 3 else "")
-            left_out.append(f"{left_out_count(len(unlisted))} because {file} does not list them ({some})")
+            left_out.append(f"{left_out_count(len(unlisted))} because {file} does not list them ({some(unlisted)})")
         rows[key] = row
         without[file] = len(table) - int(listed.sum())
         keep &= listed
@@ -349,5 +348,5 @@ def _people(names, folders):
     if several and (named or len(sizes) ** 2 >= sizes.total()):
         note = f"Each of the {len(sizes):,} folders was taken as one person (they are many, or have names of persons)."
         return np.where(folders == "", stems, folders), True, [note]
-    some = ", ".join([f"{folder} {count:,}" for folder, count in sizes.most_common(4)] + ["..."] * (len(sizes) > 4))
-    return stems, False, [f"The folders ({some}) were taken as groups, not as one person each."]
+    sizes = ", ".join([f"{folder} {count:,}" for folder, count in sizes.most_common(4)] + ["..."] * (len(sizes) > 4))
+    return stems, False, [f"The folders ({sizes}) were taken as groups, not as one person each."]

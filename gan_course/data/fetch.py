@@ -30,7 +30,7 @@ import requests
 
 from gan_course import settings
 from gan_course.data import celeba
-from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official, left_out_count
+from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official, left_out_count, some
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import expand, whole
 from gan_course.progress import progress
@@ -254,15 +254,16 @@ def _from_path(source, out):
     place, names = store.place, sorted(store.names)
     for phrase in store.left_out:
         _warn(f"{phrase[0].upper()}{phrase[1:]}.")
-    official = list(filter(is_official, names))
-    if place.is_dir() and 0 < len(official) < len(names):  # pictures that came between
-        other = [name for name in names if not is_official(name)]
-        some = ", ".join(other[:3]) + (" and others" if len(other) > 3 else "")
-        _warn(f"{left_out_count(len(other))} because CelebA has no such names ({some}).")
-        names = official
     kinds = (celeba.ATTRIBUTES, celeba.PARTITION, celeba.IDENTITY)
     found = (store.find(kind.files) for kind in kinds)
     files = [file for one in found if one and (file := Path(one[0])).is_file()]  # others are in the zip
+    if place.is_dir():
+        listed = set(faces.names.tolist()) if files else set()
+        meant = [name for name in names if name in listed or is_official(name)]
+        if files or 2 * len(meant) > len(names):
+            names, other = meant, set(names) - set(meant)
+            if other:  # pictures that came between
+                _warn(f"{left_out_count(len(other))} because they are not CelebA's ({some(other)}).")
     known = {file.name: file for file in OFFICIAL}
     for file in files:
         if not _is_official(file, known.get(file.name)):
@@ -275,11 +276,11 @@ def _from_path(source, out):
         return
     out.mkdir(parents=True, exist_ok=True)
     wanted = [] if _holds(out, store, names) else [place / name for name in names] if place.is_dir() else [place]
-    there = [out / name for name in ("img_align_celeba", *IMAGE_ZIPS) if (out / name).exists()]
+    there = [out / name for name in ("img_align_celeba", *IMAGE_ZIPS) if wanted and (out / name).exists()]
     for old in (out / name for kind in kinds for name in kind.files if (out / name).is_file()):
         same = any(old.name == file.name and _md5(old) == _md5(file) for file in files)
         there += [] if same or _is_official(old, known.get(old.name)) else [old]  # about the images of another source
-    if wanted and there:
+    if there:
         raise CourseError(f"'{there[0]}' exists already; move it away or choose another folder with --out.")
     if not _same_disk(place, out):  # files must be copied
         need_space(out, sum(_size(file) for file in [*files, *wanted]))
