@@ -34,6 +34,7 @@ def whole(path):
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno is not None and error.filename in (None, str(partial), partial):
+        ours = {error.filename, error.filename2} & {str(partial), partial} or error.filename is None
+        if error.errno is not None and ours:
             error.filename, error.filename2 = str(path), None
         raise

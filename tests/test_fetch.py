@@ -375,13 +375,13 @@ def broken_off(monkeypatch, given, out, after=12):
         left[0] -= 1
         if left[0] < 0:
             target.write_bytes(b"half")
-            raise OSError(28, "No space left on device")
+            raise OSError(28, "No space left on device", str(source), None, str(target))  # as shutil does
         link(source, target)
 
     with monkeypatch.context() as patched:
         patched.setattr(fetch.os, "link", full)
         patched.setattr(fetch.shutil, "copyfile", full)
-        with pytest.raises(CourseError, match=r"'.*000013.jpg' \(No space left on device\); make room") as error:
+        with pytest.raises(CourseError, match=r"'.*part/000013.jpg' \(No space left on device\); make room") as error:
             fetch.fetch(given, out)
     assert "\n" not in str(error.value)
     half = out / "img_align_celeba.part"

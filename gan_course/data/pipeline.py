@@ -202,7 +202,7 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
             if found is None and mapped:
                 raise CourseError(
                     f"'{kept.parent}' cannot take {size / 1e9:.1f} GB of faces ({failure}); "
-                    "set GAN_COURSE_DATA to a folder with room for them, or give a limit."
+                    "make room there, or set GAN_COURSE_DATA to another folder."
                 ) from failure
     if found is None:
         images, names, broken = np.empty((len(wanted), resolution, resolution, 3), np.uint8), [], []
