@@ -24,7 +24,7 @@ lessons: $(VENV)/installed-test
 data/toon/list_attr_celeba.txt: | $(VENV)/installed-lab
 	$(BIN) -m gan_course data toon
 
-$(VENV)/installed-%: requirements.txt pyproject.toml
+$(VENV)/installed-%: pyproject.toml
 	@$(PYTHON) tools/check_python.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN) -m pip install --quiet --editable ".[$*]"

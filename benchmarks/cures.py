@@ -14,7 +14,7 @@ import json
 import time
 from pathlib import Path
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from gan_course import metrics, show
 from gan_course.data.pipeline import faces, load
 from gan_course.models import dcgan
-from gan_course.training.adversarial import GAN
+from gan_course.training.gan import GAN
 
 COUNT = 2000  # pictures drawn by each, and of the training part for the floor
 BATCH = 16

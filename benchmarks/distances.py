@@ -15,7 +15,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import numpy as np
 from PIL import Image, ImageFilter
 

@@ -31,7 +31,7 @@ R1_INTERVAL = 16
 
 def build(options, **chosen):
     """Return our GAN for the script's options, with other settings in `chosen`."""
-    from gan_course.training import run
+    from gan_course import systems
 
     # All is said here that decides the work of a step, so that the course's recipe may change.
     penalties = dict(r1_gamma=0.0, gp_weight=10.0, drift=1e-3)
@@ -41,7 +41,7 @@ def build(options, **chosen):
     asked = {name: getattr(options, name) for name in same} | penalties
     # Stages so long that none ends while it is timed.
     asked |= dict(model="progan", rate=1e-3, fade_images=10**9, stable_images=10**9)
-    return run.build(run.Settings(**asked | chosen))
+    return systems.build(systems.recipe(**asked | chosen))
 
 
 def ours(options, way):
@@ -82,7 +82,7 @@ def worker(options):
 
     way = options.worker
     if way != "torch":
-        from gan_course.training import run  # noqa: F401
+        from gan_course import systems  # noqa: F401
     if way in ("torch", "check"):
         import growing_torch
     if way == "check":

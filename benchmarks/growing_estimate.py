@@ -4,7 +4,7 @@ Counted are convolutions and matrix products alone. The time of all else (norms,
 is part of what the assumed share of the peak stands for.
 """
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before TensorFlow)
+from gan_course import backend  # noqa: F401  isort: skip  (before TensorFlow)
 import tensorflow as tf
 
 from gan_course.layers import Bias, EqualisedDense

@@ -14,14 +14,14 @@ import json
 import time
 from pathlib import Path
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
 
-from gan_course import metrics, show
+from gan_course import metrics, show, systems
 from gan_course.files import whole
-from gan_course.training import growing, run
-from gan_course.training.callbacks import fixed_latent
+from gan_course.latent.sampling import fixed_latent
+from gan_course.training import growing
 
 COUNT, MOMENTS = 1000, 8
 PAPER = dict(loss="wasserstein", gp_weight=10.0, drift=1e-3, r1_gamma=0.0)
@@ -57,8 +57,8 @@ def train(way, options, seed):
                   rate=3e-3, max_batch=32, fade_images=options.images, stable_images=options.images, ema_decay=0.995,
                   seed=seed) | WAYS[way]  # fmt: skip
     chosen["start"] = options.resolution if chosen.get("start", 4) is None else 4
-    settings = run.recipe(**chosen)
-    gan = run.build(settings)
+    settings = systems.recipe(**chosen)
+    gan = systems.build(settings)
     judge = metrics.feature_network("auto", options.data)
     real = judge(metrics.real_pictures(options.data, options.resolution, "test", COUNT)[0])
 
@@ -67,7 +67,7 @@ def train(way, options, seed):
         step = gan.schedule.stage_at(gan.step - 1)
         return {"pictures": gan.schedule.images_at(gan.step), "resolution": step.resolution, "ffd": round(ffd, 1)}
 
-    batches = growing.faces(options.data, gan.schedule, seed=seed)
+    batches = growing.scheduled_faces(options.data, gan.schedule, seed=seed)
     budget = Budget(options.cpu_seconds, measure)
     gan.fit(batches, steps_per_epoch=1000, epochs=10**9, verbose=0, callbacks=[budget])
     return budget.rows, show.sheet(gan(fixed_latent(24, settings.latent_dim, seed)), columns=12)

@@ -21,7 +21,7 @@ from PIL import Image
 from gan_course import show
 from gan_course.data.pipeline import faces, load
 from gan_course.models import dcgan
-from gan_course.training.adversarial import GAN
+from gan_course.training.gan import GAN
 
 BASE = dict(
     width=32, max_width=256, latent_dim=64, batch_size=32, rate=5e-4, beta_2=0.99, r1_gamma=1.0, r1_interval=16,

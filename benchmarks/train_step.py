@@ -58,7 +58,7 @@ def keras_loop(model, pictures):
 def ours(batch, xla=False):
     import tensorflow as tf
 
-    from gan_course.training.adversarial import GAN
+    from gan_course.training.gan import GAN
 
     gan = GAN(*networks())
     gan.compile(jit_compile=xla)
@@ -184,7 +184,7 @@ def worker(way, batch):
     if way == "peak":
         import tensorflow as tf
 
-        from gan_course import quiet
+        from gan_course import backend
 
         a = tf.random.normal((2048, 2048))
 
@@ -194,7 +194,7 @@ def worker(way, batch):
 
     else:
         if way != "torch_eager":
-            from gan_course import quiet  # noqa: F401
+            from gan_course import backend  # noqa: F401
         base, _, xla = way.partition("_xla")
         run = {"ours": ours, "two_tapes": two_tapes, "train_on_batch": train_on_batch, "torch_eager": torch_eager}[
             base
@@ -237,7 +237,7 @@ def main():
         process.stdin.close()
         process.wait()
 
-    from gan_course import quiet  # noqa: F401  isort: skip
+    from gan_course import backend  # noqa: F401  isort: skip
     import keras
     import tensorflow as tf
 

@@ -28,25 +28,24 @@ def celeba(options):
 
 
 def train(options):
-    from gan_course.training import run
+    from gan_course import runs
+    from gan_course.systems import system
 
-    names = ("model", "data", "resolution", "batch_size", "seed", "latent_dim", "width", "max_width")
-    names += ("rate", "loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "epoch")
-    names += ("start", "fade_images", "stable_images", "max_batch", "precision")
-    chosen = {name: getattr(options, name) for name in names}
+    chosen = {f.name: getattr(options, f.name) for f in system(options.model).options()}
+    chosen |= {"model": options.model, "data": str(options.data)}
     distance = None
     if options.distance_every is not None:
         from gan_course import metrics
 
         distance = metrics.Distance(options.data, options.distance_every)
-    gan = run.train(options.out, options.steps, options.minutes, options.tensorboard, distance, **chosen)
-    print(f"{options.out}: {int(gan.step)} steps. Look at sheets/ and training.gif there.")
+    trainer = runs.train(
+        options.out, options.steps, options.minutes, options.tensorboard, distance, options.data_changed, **chosen
+    )
+    print(f"{options.out}: {trainer.step} steps. Look at sheets/ and training.gif there.")
 
 
 def sample(options):
     from gan_course import pretrained, show
-    from gan_course.training import run
-    from gan_course.training.callbacks import fixed_latent
 
     if options.count < 1:
         raise CourseError(f"--count is {options.count}; give 1 or more.")
@@ -54,13 +53,7 @@ def sample(options):
         raise CourseError(f"--seed is {options.seed}; give 0 or more.")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
-    is_run = Path(options.name).is_dir()
-    if not is_run and pretrained.tells_attributes(options.name):
-        raise CourseError(f"'{options.name}' tells attributes and draws no faces; give the name of a generator.")
-    generator = run.load(options.name).ema_generator if is_run else pretrained.load(options.name)
-    latent = fixed_latent(options.count, generator.input_shape[-1], options.seed)
-    pictures = generator.predict(latent, batch_size=64, verbose=0)
-    show.save(options.out, show.sheet(pictures))
+    show.save(options.out, show.sheet(pretrained.find(options.name).sample(options.count, options.seed)))
     print(f"{options.count} faces are in {options.out}.")
 
 
@@ -80,28 +73,35 @@ def evaluate(options):
         options.part,
         options.resolution,
     )
-    if options.out:
-        metrics.save(options.out, result)
     try:
-        text = metrics.lines(result, other) if other else metrics.lines(result)
+        table = metrics.comparison_table(result, other) if other else metrics.comparison_table(result)
     except CourseError:  # not to be compared; what was measured is not lost
-        print("\n".join(metrics.lines(result)))
+        print("\n".join(metrics.comparison_table(result)))
         raise
-    print("\n".join(text))
+    else:
+        print("\n".join(table))
+    finally:  # after the numbers were shown, in case the file cannot be written
+        if options.out:
+            metrics.save(options.out, result)
 
 
 def attributes(options):
-    from gan_course.training import attributes
+    from gan_course.training import classifier
 
-    _, table = attributes.train(
+    _, table = classifier.train(
         options.data, options.out, width=options.width, seed=options.seed, epochs=options.epochs
     )
-    print(attributes.text(table))
+    print(classifier.table_text(table))
     print(f"The network is in {options.out}; report.json there holds these numbers.")
 
 
-def parser():
-    """Return the parser of all commands."""
+def path(text):
+    """Return a path of the command line; `~` is the home folder also where the shell leaves it, as in --out=~/run."""
+    return Path(text).expanduser()
+
+
+def parser(systems=True):
+    """Return the parser of all commands. `systems`: with those of `train`, whose options come from slow imports."""
     top = argparse.ArgumentParser(prog="python -m gan_course", description="Faces, training and samples of GAN Course.")
     commands = top.add_subparsers(required=True, metavar="data|train|sample|evaluate|attributes")
     defaults = argparse.ArgumentDefaultsHelpFormatter
@@ -112,68 +112,24 @@ def parser():
     p = data.add_parser("toon", help="render labelled cartoon faces (about a minute)")
     p.add_argument("--count", type=int, default=12000, help="how many faces (default: 12000)")
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default: 0)")
-    p.add_argument("--out", type=Path, help="the folder to write (default: data/toon)")
+    p.add_argument("--out", type=path, help="the folder to write (default: data/toon)")
     p.set_defaults(run=toon)
 
     p = data.add_parser("celeba", help="fetch and verify CelebA, real faces (1.4 GB)")
     p.add_argument("--from", dest="source", required=True, metavar="kaggle|drive|PATH", help="where CelebA comes from")
-    p.add_argument("--out", type=Path, help="the folder to write (default: data/celeba)")
+    p.add_argument("--out", type=path, help="the folder to write (default: data/celeba)")
     p.add_argument("--yes", action="store_true", help="I have read CelebA's licence and agree; do not ask")
     p.set_defaults(run=celeba)
 
     p = commands.add_parser("train", help="train a GAN, or go on with a run that was stopped")
-    p.add_argument("model", choices=["dcgan", "progan"], help="which network")
-    p.add_argument("--data", required=True, metavar="FOLDER", help="faces: a CelebA folder or zip")
-    p.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run; resumed if it holds one")
-    length = p.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, help="train until so many steps in all")
-    length.add_argument("--minutes", type=float, help="train until so many minutes in all (default: 10)")
-    # No defaults here: what is not given comes from the run's settings.json, or from the recipe (`run.Settings`).
-    p.add_argument("--resolution", type=int, help="height and width of a face in pixels (default: 64)")
-    p.add_argument("--batch-size", type=int, help="pictures in one step")
-    p.add_argument("--seed", type=int, help="first weights, latent vectors and order of the faces (default: 0)")
-    p.add_argument("--latent-dim", type=int, help="numbers in a latent vector")
-    p.add_argument(
-        "--width", type=int, help="channels at half the resolution (progan: at the resolution); they double downwards"
-    )
-    p.add_argument("--max-width", type=int, help="most channels of any layer")
-    p.add_argument(
-        "--rate",
-        type=float,
-        help="Adam's learning rate, both players; may be changed when a run goes on, as --r1-gamma",
-    )
-    p.add_argument("--loss", help="non_saturating, minimax, least_squares, hinge or wasserstein")
-    p.add_argument(
-        "--r1-gamma",
-        type=float,
-        help="weight of the R1 penalty (default: 10 for cartoons, 2 for other faces); 0: without",
-    )
-    p.add_argument("--r1-interval", type=int, help="steps between two R1 penalties")
-    p.add_argument("--gp-weight", type=float, help="weight of WGAN-GP's penalty, 10 in its paper; 0 leaves it out")
-    p.add_argument("--drift", type=float, help="weight of the mean squared score of real faces (ProGAN: 0.001)")
-    p.add_argument("--g-every", type=int, help="discriminator steps for one step of the generator")
-    p.add_argument("--ema-decay", type=float, help="decay of the averaged weights")
-    p.add_argument("--epoch", type=int, help="steps between two sheets, log rows and checkpoints")
-    p.add_argument("--start", type=int, help="progan: first resolution (default: 4; --resolution's: not grown)")
-    p.add_argument("--fade-images", type=int, help="progan: pictures in which a new resolution is faded in")
-    p.add_argument("--stable-images", type=int, help="progan: pictures for a resolution after its fade")
-    p.add_argument("--max-batch", type=int, help="progan: most pictures in one step, at the low resolutions")
-    p.add_argument("--precision", help="float32, mixed_bfloat16 (fast on new CPUs) or mixed_float16 (for GPUs)")
-    p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")
-    p.add_argument(
-        "--distance-every",
-        type=int,
-        metavar="STEPS",
-        help="measure FFD (2,000 faces, test part) every so many steps, at the next end of an epoch; written to "
-        "log.csv; its time is not counted in --minutes",
-    )
-    p.set_defaults(run=train)
+    if systems:
+        _add_systems(p.add_subparsers(required=True, dest="model", metavar="MODEL", help="which system"))
 
     p = commands.add_parser("sample", help="draw a sheet of faces", formatter_class=defaults)
     p.add_argument("name", metavar="RUN|NAME", help="folder of a run, or the name of weights that the course ships")
     p.add_argument("--count", type=int, default=36, help="how many faces")
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces")
-    p.add_argument("--out", type=Path, default=Path("sheet.png"), help="the picture to write")
+    p.add_argument("--out", type=path, default=Path("sheet.png"), help="the picture to write")
     p.set_defaults(run=sample)
 
     p = commands.add_parser(
@@ -185,7 +141,7 @@ def parser():
     p.add_argument(
         "target", metavar="RUN|NAME|FOLDER", help="folder of a run, name of shipped weights, or folder of faces"
     )
-    p.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="the real faces: a CelebA folder or zip")
+    p.add_argument("--data", required=True, type=path, metavar="FOLDER", help="the real faces: a CelebA folder or zip")
     parts = {"choices": ["train", "val", "test", "all"]}
     p.add_argument("--split", default="test", help="which part of the real faces (default: test)", **parts)
     p.add_argument("--part", default="all", help="which part of the FOLDER that is measured (default: all)", **parts)
@@ -203,8 +159,8 @@ def parser():
         "of shipped weights (default: auto)",
     )
     p.add_argument("--resolution", type=int, help="height and width of a FOLDER's faces in pixels (default: 64)")
-    p.add_argument("--out", type=Path, metavar="JSON", help="write the numbers and all that repeats them")
-    p.add_argument("--compare", type=Path, metavar="JSON", help="show an earlier result beside; refused if not alike")
+    p.add_argument("--out", type=path, metavar="JSON", help="write the numbers and all that repeats them")
+    p.add_argument("--compare", type=path, metavar="JSON", help="show an earlier result beside; refused if not alike")
     p.set_defaults(run=evaluate)
 
     p = commands.add_parser(
@@ -212,8 +168,8 @@ def parser():
         help="train a network that tells the attributes of a face",
         description="Train a network that tells the attributes of a 64x64 face, and measure it on the test part.",
     )
-    p.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="faces: a CelebA folder or zip")
-    p.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder for network and report")
+    p.add_argument("--data", required=True, type=path, metavar="FOLDER", help="faces: a CelebA folder or zip")
+    p.add_argument("--out", required=True, type=path, metavar="FOLDER", help="a new folder for network and report")
     p.add_argument("--width", type=int, default=32, help="channels of the first layer (default: 32)")
     p.add_argument("--seed", type=int, default=0, help="first weights, order and variation of the faces (default: 0)")
     p.add_argument("--epochs", type=int, default=30, help="times that every training face is seen (default: 30)")
@@ -221,11 +177,51 @@ def parser():
     return top
 
 
+def _add_systems(models):
+    """Add a parser for each system; a flag for each hyperparameter of its configuration."""
+    from gan_course.systems import system, trained_by_command
+
+    for name in trained_by_command():
+        config = system(name)
+        p = models.add_parser(name, help=config.__doc__.partition(":")[0].partition(".")[0].replace("\n", " "))
+        p.add_argument("--data", required=True, type=path, metavar="FOLDER", help="faces: a CelebA folder or zip")
+        p.add_argument(
+            "--out", required=True, type=path, metavar="RUN", help="folder of the run; resumed if it holds one"
+        )
+        length = p.add_mutually_exclusive_group()
+        length.add_argument("--steps", type=int, help="train until so many steps in all")
+        length.add_argument("--minutes", type=float, help="train until so many minutes in all (default: 10)")
+        p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")
+        p.add_argument(
+            "--data-changed", action="store_true", help="go on with a run although its faces are not those of before"
+        )
+        p.add_argument(
+            "--distance-every",
+            type=int,
+            metavar="STEPS",
+            help="measure FFD (2,000 faces, test part) every so many steps, at the next end of an epoch; written to "
+            "log.csv; its time is not counted in --minutes",
+        )
+        # No defaults here: what is not given comes from the run's settings.json, or from the recipe.
+        for f in config.options():
+            kind = {bool: {"action": argparse.BooleanOptionalAction}}.get(f.type, {"type": f.type, "metavar": "X"})
+            text = f"{f.metadata['help']} (default: {f.default}"
+            text += f", for cartoons {f.metadata['cartoons']}" if f.metadata["cartoons"] is not None else ""
+            text += "; may change when a run goes on)" if f.metadata["steered"] else ")"
+            p.add_argument(f"--{f.name.replace('_', '-')}", default=None, help=text, **kind)
+        p.set_defaults(run=train)
+
+
 def main(arguments=None):
     """Run one command; return the exit status: 0, 2 after a user's mistake, 130 after Ctrl-C."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a console that does not know a letter of a file's name shows a ?
+            stream.reconfigure(errors="replace")
     try:
+        options = parser(systems=arguments[:1] == ["train"]).parse_args(arguments)
         with warnings.catch_warnings():
+            warnings.simplefilter("always", CourseWarning)  # also under `python -W error`
             warnings.showwarning = _one_line(warnings.showwarning)
             options.run(options)
     except CourseError as error:
@@ -237,7 +233,7 @@ def main(arguments=None):
             raise
         return _failed(f"{error}; install what is missing with 'pip install -r requirements.txt'.")
     except KeyboardInterrupt:
-        return _failed("stopped; give the same command to go on.", status=130)
+        return _failed("stopped; a run goes on with the same command.", status=130)
     except Exception as error:
         if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):
             raise

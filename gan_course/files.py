@@ -1,6 +1,7 @@
 """Paths that users give, and writing files so that nobody ever sees half of one."""
 
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,3 +39,10 @@ def whole(path):
         if error.errno is not None and ours:
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def clear_partials(folder):
+    """Remove what killed processes have left half written in `folder`; only where no other process writes there."""
+    for path in Path(folder).glob("*"):
+        if re.fullmatch(r"\.[^.]+\.\d+(\..*)?|.*\.partial", path.name):
+            path.unlink()

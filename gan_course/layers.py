@@ -6,10 +6,7 @@ checked in `tests/test_layers.py` against the same formula in NumPy. Maps are (b
 
 import math
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
-import keras
-from keras import ops
-
+from gan_course.backend import keras, ops
 from gan_course.errors import CourseError
 
 SQRT2 = math.sqrt(2.0)  # He's gain for a layer that a (leaky) ReLU follows

@@ -9,9 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
-from keras import ops
-
+from gan_course.backend import ops
 from gan_course.errors import CourseError
 
 

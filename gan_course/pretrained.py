@@ -1,4 +1,4 @@
-"""Weights that the course ships, in `data/weights/`.
+"""Weights that the course ships, in `data/weights/`; and what a command means by RUN|NAME.
 
 `index.json` there names each file with its size, sha256 and network; beside it lies a model card. The files are
 Keras's `.weights.h5`, which hold numbers only (no pickle, no code) and load on any Keras backend.
@@ -6,6 +6,10 @@ Keras's `.weights.h5`, which hold numbers only (no pickle, no code) and load on 
 
 import hashlib
 import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from gan_course.errors import CourseError
 from gan_course.settings import ROOT
@@ -19,34 +23,76 @@ def index():
     return json.loads(path.read_text()) if path.is_file() else {}  # an installed copy ships none
 
 
-def tells_attributes(name):
-    """Return whether `name` is a shipped attribute network (and no generator)."""
-    return index().get(name, {}).get("settings", {}).get("model") == "attributes"
+def config(name):
+    """Return the configuration (`gan_course.training.base.Config`) of shipped weights.
+
+    Raises `CourseError` for an unknown name.
+    """
+    from gan_course.systems import system
+
+    entries = index()
+    if name not in entries:
+        shipped = ", ".join(entries) or "none in this copy"
+        raise CourseError(f"'{name}' is neither the folder of a run nor shipped weights; shipped: {shipped}.")
+    settings = entries[name]["settings"]
+    return system(settings["model"]).from_dict(settings)
+
+
+def names(draws):
+    """Return the names of shipped weights that draw faces, or of those that do not (attribute networks)."""
+    return [name for name in index() if config(name).draws == draws]
 
 
 def load(name):
     """Return the network called `name` with its weights: an averaged generator or an attribute network.
 
-    An attribute network's logits are in the order of `index()[name]["settings"]["attributes"]`.
+    An attribute network's logits are in the order of `config(name).attributes`.
     Raises `CourseError` for an unknown name and for a file whose size or sha256 is not the recorded one.
     """
-    entries = index()
-    if name not in entries:
-        shipped = ", ".join(entries) or "none in this copy"
-        raise CourseError(f"'{name}' is neither the folder of a run nor shipped weights; shipped: {shipped}.")
-    entry = entries[name]
+    network = config(name).network()
+    entry = index()[name]
     path = FOLDER / entry["file"]
     data = path.read_bytes() if path.is_file() else b""
     if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise CourseError(f"{path} is missing or damaged; run 'git checkout -- {path.relative_to(ROOT).as_posix()}'.")
-    settings = entry["settings"]
-    if settings["model"] == "attributes":
-        from gan_course.models import attributes
-
-        network = attributes.build(settings["attributes"], settings["width"], settings["resolution"])
-    else:
-        from gan_course.training.run import Settings, build_generator
-
-        network = build_generator(Settings(**settings))
     network.load_weights(path)
+    shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
+    inputs = [np.zeros((1, *shape[1:]), "float32") for shape in shapes]
+    network(inputs if len(inputs) > 1 else inputs[0])  # Keras exports (to ONNX, say) only what was called once
     return network
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a RUN|NAME stands for: a trained network, its configuration, and what to write down about it."""
+
+    network: object
+    config: object
+    about: dict
+
+    def sample(self, count, seed=0):
+        """Return `count` pictures, uint8."""
+        return self.config.sample(self.network, count, seed)
+
+
+def find(target):
+    """Return the `Found` generator of a run's folder or of shipped weights. The one rule for every command:
+
+    a folder with a settings.json is a run; anything else is the name of shipped weights.
+    Raises `CourseError` for what is neither, and for a network that draws no faces.
+    """
+    from gan_course import runs
+
+    path = Path(target)
+    if (path / "settings.json").exists():
+        trainer, config_of_run = runs.load_run(path)
+        about = {"kind": "run", "name": path.resolve().name, "step": trainer.step}
+        return Found(trainer.averages[0][0], config_of_run, about)
+    name = str(target)
+    if path.exists() and name not in index():
+        raise CourseError(
+            f"{path} holds no run (there is no settings.json); start one with 'python -m gan_course train'."
+        )
+    if not config(name).draws:
+        raise CourseError(f"'{name}' tells attributes and draws no faces; give the name of a generator.")
+    return Found(load(name), config(name), {"kind": "shipped weights", "name": name})

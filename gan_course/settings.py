@@ -2,7 +2,7 @@
 
 Environment variables, all optional:
 
-- `GAN_COURSE_PROFILE`: `smoke`, `laptop` or `gpu`. Default: `gpu` if TensorFlow sees one, else `laptop`.
+- `GAN_COURSE_PROFILE`: `smoke`, `laptop` or `gpu`. Default: `gpu` if the backend sees one, else `laptop`.
 - `GAN_COURSE_FACES`: a CelebA folder or zip that every lesson reads. Default: the cartoon faces.
 - `GAN_COURSE_DATA`: where faces are rendered and downloads are kept. Default: `data/` of the repository.
 """
@@ -21,9 +21,9 @@ def profile():
     """Return the name of the profile: `smoke` (tests), `laptop` (2 cores) or `gpu` (a Colab T4)."""
     name = os.environ.get("GAN_COURSE_PROFILE")
     if name is None:
-        import tensorflow as tf  # slow to import, so only when it is asked
+        from gan_course import backend  # slow to import, so only when it is asked
 
-        return "gpu" if tf.config.list_physical_devices("GPU") else "laptop"
+        return "gpu" if backend.has_gpu() else "laptop"
     if name not in PROFILES:
         raise CourseError(f"GAN_COURSE_PROFILE is '{name}'; set it to one of {', '.join(PROFILES)}.")
     return name

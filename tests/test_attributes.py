@@ -18,7 +18,7 @@ from gan_course.data import toon
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.models import attributes as networks
-from gan_course.training import attributes
+from gan_course.training import classifier
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [f"attributes-{faces}-{role}" for faces in ("toon", "celeba") for role in ("steer", "judge")]
@@ -37,14 +37,14 @@ def cartoons(tmp_path_factory):
 @pytest.fixture(scope="module")
 def seen(cartoons):
     """(pictures, labels) of all of them."""
-    return attributes.read(open_faces(cartoons), toon.ATTRIBUTES, 64, "all")
+    return classifier.read(open_faces(cartoons), toon.ATTRIBUTES, 64, "all")
 
 
 @pytest.fixture(scope="module")
 def trained(cartoons, tmp_path_factory):
     """What a short training returns, and its folder."""
     out = tmp_path_factory.mktemp("attributes") / "out"
-    return (*attributes.train(cartoons, out, **SHORT), out)
+    return (*classifier.train(cartoons, out, **SHORT), out)
 
 
 def values(model):
@@ -86,13 +86,17 @@ def test_wrong_networks(arguments, words):
 # --- variation -------------------------------------------------------------------------------------------
 
 
+def varied_by(seed, pictures):
+    return np.array(classifier.Augment(seed)(pictures, training=True))
+
+
 def test_variation_moves_a_face_a_little_and_repeats_itself():
     pictures = np.full((200, 64, 64, 3), -0.5, "float32")
     pictures[:, 30:34, 30:34] = 0.5  # a dot in the middle
-    varied = np.array(attributes.vary(pictures, [3, 5]))
+    varied = varied_by(3, pictures)
     assert varied.shape == pictures.shape and np.abs(varied).max() <= 1
-    np.testing.assert_array_equal(varied, attributes.vary(pictures, [3, 5]))
-    assert not np.array_equal(varied, attributes.vary(pictures, [3, 6]))
+    np.testing.assert_array_equal(varied, varied_by(3, pictures))
+    assert not np.array_equal(varied, varied_by(4, pictures))
 
     ground = varied[:, 5, 5, 0]
     assert ground.std() > 0.03 and np.abs(ground + 0.5).max() < 0.16  # 0.1 lighter, 10% of 0.5
@@ -107,7 +111,7 @@ def test_variation_turns_and_enlarges_about_the_middle():
     pictures = np.full((400, 64, 64, 3), -1.0, "float32")
     for x in (12, 50):  # two dots, 38 pixels apart
         pictures[:, 30:34, x : x + 2] = 1.0
-    varied = np.array(attributes.vary(pictures, [0, 0]))[..., 0]
+    varied = varied_by(0, pictures)[..., 0]
     dot = np.where(varied > -0.5, varied + 0.5, 0)
     y, x = np.mgrid[:64, :64]
     found = []
@@ -126,20 +130,20 @@ def test_variation_turns_and_enlarges_about_the_middle():
 def test_the_table_against_numbers_by_hand():
     labels = np.array([[1, 0], [1, 0], [0, 0], [0, 0], [0, 1]], "float32")
     logits = np.array([[2, -1], [-1, -2], [1, -3], [-2, -1], [-3, 5]], "float32")
-    table = attributes.measure(logits, labels, ["Male", "Bald"])
+    table = classifier.measure(logits, labels, ["Male", "Bald"])
     # Male: of 2 with it 1 is found, of 3 without it 2; 5 of the 6 pairs are in the right order.
     np.testing.assert_allclose(table.loc["Male"], [2 / 5, 3 / 5, 3 / 5, (1 / 2 + 2 / 3) / 2, 5 / 6])
     np.testing.assert_allclose(table.loc["Bald"], [1 / 5, 4 / 5, 1, 1, 1])
     assert list(table.columns) == ["share", "majority", "accuracy", "balanced", "auc"]
-    assert attributes.text(table).splitlines()[-1].split() == "mean 0.300 0.700 0.800 0.792 0.917".split()
+    assert classifier.table_text(table).splitlines()[-1].split() == "mean 0.300 0.700 0.800 0.792 0.917".split()
 
 
 def test_an_attribute_of_one_class_is_named_and_not_a_number_silently():
     labels = np.array([[1, 0], [1, 1], [1, 1]], "float32")
     with pytest.warns(CourseWarning, match="not defined for Male: these 3 faces"):
-        table = attributes.measure(labels - 0.5, labels, ["Male", "Bald"])
+        table = classifier.measure(labels - 0.5, labels, ["Male", "Bald"])
     assert table.loc["Male", ["balanced", "auc"]].isna().all() and table.loc["Male", "accuracy"] == 1
-    assert attributes.text(table).splitlines()[1].split()[-2:] == ["-", "-"]
+    assert classifier.table_text(table).splitlines()[1].split()[-2:] == ["-", "-"]
     assert table["auc"].mean() == 1  # of those that have one
 
 
@@ -153,12 +157,12 @@ def test_calibration_moves_the_decisions_and_keeps_the_order():
     labels = np.stack([noisy > np.quantile(noisy, 0.9), np.ones(400)], axis=1).astype("float32")
     model.get_layer("logits").set_weights([model.get_layer("logits").get_weights()[0], np.array([-3.0, 2.0])])
     logits = model.predict(pictures, verbose=0)
-    attributes.calibrate(model, logits, labels)
+    classifier.calibrate(model, logits, labels)
     after = model.predict(pictures, verbose=0)
     np.testing.assert_allclose(after[:, 1], logits[:, 1], atol=1e-6)
     ordered = after[np.argsort(logits[:, 0]), 0]
     assert (np.diff(ordered) >= -1e-6).all()  # two nearly equal logits may be rounded to either order
-    first, second = (attributes.measure(z[:, :1], labels[:, :1], ["a"]) for z in (logits, after))
+    first, second = (classifier.measure(z[:, :1], labels[:, :1], ["a"]) for z in (logits, after))
     assert first.loc["a", "balanced"] == 0.5 and second.loc["a", "balanced"] > 0.85
 
 
@@ -167,26 +171,26 @@ def test_calibration_moves_the_decisions_and_keeps_the_order():
 
 def test_training_learns_and_leaves_a_report(trained, cartoons):
     model, table, out = trained
-    report = json.loads((out / attributes.REPORT).read_text())
+    report = json.loads((out / classifier.REPORT).read_text())
     loss = report["history"]["loss"]
     assert loss[-1] < 0.8 * loss[0]
     assert table.loc["Black_Hair", "auc"] > 0.9  # a colour: learnt within seconds
     assert report["test"]["Black_Hair"]["auc"] == round(table.loc["Black_Hair", "auc"], 4)
     assert report["faces"] == {"train": 256, "val": 32, "test": 32} and report["epochs"] == 8
     assert 1 <= report["best_epoch"] <= 8
-    assert sorted(path.name for path in out.iterdir()) == [attributes.WEIGHTS, attributes.REPORT]
+    assert sorted(path.name for path in out.iterdir()) == [classifier.WEIGHTS, classifier.REPORT]
 
     settings = report["settings"]
     again = networks.build(settings["attributes"], settings["width"], settings["resolution"])
-    again.load_weights(out / attributes.WEIGHTS)
+    again.load_weights(out / classifier.WEIGHTS)
     for a, b in zip(values(model), values(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_allclose(attributes.report(again, cartoons, settings["attributes"]), table, atol=1e-6)
+    np.testing.assert_allclose(classifier.report(again, cartoons, settings["attributes"]), table, atol=1e-6)
 
 
 def test_a_seed_repeats_a_training(trained, cartoons, tmp_path):
     model, table, _ = trained
-    again, same = attributes.train(cartoons, tmp_path / "again", **SHORT)
+    again, same = classifier.train(cartoons, tmp_path / "again", **SHORT)
     assert all(np.array_equal(a, b) for a, b in zip(values(model), values(again), strict=True))
     assert table.equals(same)
 
@@ -202,8 +206,8 @@ def test_attributes_of_one_class_leave_no_nan_in_the_report(face_folder, tmp_pat
     text = "\n".join([count, f"{names} Young", *(f"{row} 1" for row in rows)])
     (folder / "list_attr_celeba.txt").write_text(text + "\n")
     with pytest.warns(CourseWarning, match="Young"):
-        attributes.train(folder, tmp_path / "out", **TINY)
-    text = (tmp_path / "out" / attributes.REPORT).read_text()
+        classifier.train(folder, tmp_path / "out", **TINY)
+    text = (tmp_path / "out" / classifier.REPORT).read_text()
     assert "NaN" not in text and json.loads(text)["test"]["Young"]["auc"] is None
 
 
@@ -219,12 +223,12 @@ def test_mistakes(cartoons, tmp_path):
         ({"out": tmp_path / "full"}, "not an empty folder"),
     ]:
         with pytest.raises(CourseError, match=words):
-            attributes.train(**{"data": cartoons, "out": tmp_path / "out", **TINY, **options})
+            classifier.train(**{"data": cartoons, "out": tmp_path / "out", **TINY, **options})
     plain = tmp_path / "plain"
     plain.mkdir()
     Image.new("RGB", (20, 20)).save(plain / "a.png")
     with pytest.raises(CourseError, match=r"list_attr_celeba\.txt"):
-        attributes.train(plain, tmp_path / "out")
+        classifier.train(plain, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -235,7 +239,7 @@ def test_the_command(cartoons, tmp_path, capsys, refused):
         assert main([*command, str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "Wearing_Earrings" in out and "balanced" in out and str(tmp_path / "out") in out
-    assert (tmp_path / "out" / attributes.WEIGHTS).is_file()
+    assert (tmp_path / "out" / classifier.WEIGHTS).is_file()
     refused(main([*command, str(tmp_path / "out")]), tmp_path / "out", "not an empty folder")
 
 
@@ -260,7 +264,7 @@ def test_shipped_networks_know_new_cartoon_faces(name, seen):
     pictures, labels = seen
     names = pretrained.index()[name]["settings"]["attributes"]
     assert tuple(names) == toon.ATTRIBUTES
-    table = attributes.measure(pretrained.load(name).predict(pictures, verbose=0), labels, names)
+    table = classifier.measure(pretrained.load(name).predict(pictures, verbose=0), labels, names)
     visible = table.drop(HIDDEN)
     assert visible["balanced"].mean() > 0.99 and visible["balanced"].min() > 0.95, visible
     assert table.loc["Male", "balanced"] > 0.93 and table.loc["Young", "balanced"] > 0.7

@@ -185,7 +185,7 @@ def test_no_diagnosis_yet_is_an_unsolved_exercise():
 
 def test_each_patient_has_one_failure_and_can_be_trained():
     from gan_course.models import point_gan
-    from gan_course.training.adversarial import GAN
+    from gan_course.training.gan import GAN
 
     assert sorted(RIGHT.values()) == sorted(lesson03.NAMES)
     for name, (data, unseen, recipe) in lesson03.patients().items():

@@ -12,9 +12,11 @@ from gan_course import metrics, pretrained  # first: it imports TensorFlow quiet
 from gan_course.__main__ import main
 from gan_course.data import pipeline
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.latent import sampling
+from gan_course.metrics import callback, evaluation
 from gan_course.models import attributes
+from gan_course.runs import load_run
 from gan_course.training import callbacks
-from gan_course.training.run import load
 from gan_course.widgets import monitor
 
 import keras  # isort: skip
@@ -35,7 +37,8 @@ def judge():
 @pytest.fixture(autouse=True)
 def small_judge(judge, monkeypatch):
     """An untrained judge in the place of the shipped ones."""
-    monkeypatch.setattr(metrics, "feature_network", lambda choice, data: judge)
+    for module in (evaluation, callback):
+        monkeypatch.setattr(module, "feature_network", lambda choice, data: judge)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +66,8 @@ def run(faces, tmp_path_factory):
 
 def test_a_run_by_hand(run, faces, judge):
     result = metrics.evaluate(str(run), faces, split="train", count=30, seed=5)
-    generator = load(run).ema_generator
-    fake = generator.predict(callbacks.fixed_latent(30, 8, 5), verbose=0)
+    generator = load_run(run)[0].ema_generator
+    fake = generator.predict(sampling.fixed_latent(30, 8, 5), verbose=0)
     images, names = pipeline.load(faces, 16, "train")
     rows = np.linspace(0, 63, 30).round().astype(int)
     a, b = judge(images[rows]), judge(fake)
@@ -144,7 +147,7 @@ def test_parts_of_a_folder(faces):
 
 def test_shipped_weights(run, faces, tmp_path, monkeypatch):
     """A run and the weights shipped from it: the same numbers and the same sha256."""
-    generator = load(run).ema_generator
+    generator = load_run(run)[0].ema_generator
     generator.save_weights(tmp_path / "tiny.weights.h5")
     data = (tmp_path / "tiny.weights.h5").read_bytes()
     settings = json.loads((run / "settings.json").read_text())

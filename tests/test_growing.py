@@ -101,7 +101,7 @@ def test_a_wrong_schedule_is_told(options, words):
 
 
 def batches(face_folder, start_step, count, seed=3):
-    dataset = growing.faces(face_folder, Schedule(**SCHEDULE), start_step=start_step, seed=seed)
+    dataset = growing.scheduled_faces(face_folder, Schedule(**SCHEDULE), start_step=start_step, seed=seed)
     return [x.numpy() for x in dataset.take(count)]
 
 
@@ -116,7 +116,7 @@ def test_batches_have_their_stages_size_and_start_anywhere(face_folder):
 
 
 def test_every_picture_comes_once_before_one_comes_again(face_folder):
-    dataset = growing.faces(face_folder, Schedule(**SCHEDULE), mirror=False)
+    dataset = growing.scheduled_faces(face_folder, Schedule(**SCHEDULE), mirror=False)
     stream = np.concatenate([x.numpy() for x in dataset.take(12)])  # 32 in the first stage, 32 in the second
     for epoch in (stream[:32], stream[32:64]):
         assert len({x.tobytes() for x in epoch}) == 32
@@ -146,7 +146,9 @@ def grown(face_folder, tmp_path_factory):
     first = [values(network.weights) for network in (gan.generator, gan.discriminator)]
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as Keras's of missing gradients
-        gan.fit(growing.faces(face_folder, gan.schedule, epoch=STEPS // 2), epochs=2, verbose=0, callbacks=[watch])
+        gan.fit(
+            growing.scheduled_faces(face_folder, gan.schedule, epoch=STEPS // 2), epochs=2, verbose=0, callbacks=[watch]
+        )
     return gan, watch.rows, watch.folder, first
 
 
@@ -175,7 +177,7 @@ def test_both_players_move_and_layers_that_are_not_in_use_stay(grown):
     for network, old in zip((there.generator, there.discriminator), first, strict=True):
         used = {id(v) for v in network.grow(2).trainable_variables}
         assert moved(old, network.weights) == [id(w) in used for w in network.weights]
-    there.settle()
+    there.follow_schedule()
     average = [id(w) for w in there.ema_generator.grow(2).layers_in_use() for w in w.weights]
     changed = moved(first[0], there.ema_generator.weights)
     assert changed == [id(w) in average for w in there.ema_generator.weights]
@@ -188,7 +190,7 @@ def test_resumed_in_a_fade_it_ends_with_the_same_bits(grown, face_folder, step, 
     again = build(seed=1)  # all must come from the file
     checkpoints.load(saved / f"{step}.npz", again)
     watch = Watch()
-    data = growing.faces(face_folder, again.schedule, start_step=step, epoch=end - step)
+    data = growing.scheduled_faces(face_folder, again.schedule, start_step=step, epoch=end - step)
     again.fit(data, verbose=0, callbacks=[watch])
     assert again.step == end and [row["alpha"] for row in watch.rows] == [row["alpha"] for row in rows[step:end]]
     if end < STEPS:
@@ -204,7 +206,7 @@ def test_the_average_ramps_anew_for_new_layers(grown, face_folder):
     pairs = [(n.first.kernel, n.to_rgb[1].kernel) for n in (there.ema_generator, there.generator)]
     for step in (4, 5):  # in the fade's first step alpha is 0, and new layers do not learn yet
         before = values(pairs[0])
-        there.fit(growing.faces(face_folder, there.schedule, start_step=step, epoch=1), epochs=1, verbose=0)
+        there.fit(growing.scheduled_faces(face_folder, there.schedule, start_step=step, epoch=1), epochs=1, verbose=0)
     for average, old, weight, age in zip(pairs[0], before, pairs[1], (5, 1), strict=True):
         decay = min(there.ema_decay, (1 + age) / (10 + age))
         expected = decay * old + (1 - decay) * np.asarray(weight)
@@ -216,7 +218,7 @@ def test_optimisers_are_reset_where_a_stage_begins(grown):
     saved, there = grown[2], build()
     for step, fresh, rate in ((2, False, 2e-3), (4, True, 1e-3), (9, False, 1e-3), (14, True, 1e-3)):
         checkpoints.load(saved / f"{step}.npz", there)
-        there.settle()
+        there.follow_schedule()
         for optimizer in (there.g_optimizer, there.d_optimizer):
             assert float(optimizer.learning_rate) == pytest.approx(rate)
             rest = [v for v in optimizer.variables if v is not optimizer.learning_rate]
@@ -229,7 +231,7 @@ def test_the_average_draws_at_the_level_and_alpha_of_the_step(grown):
     z = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
     for step, level, alpha in ((2, 2, 1.0), (4, 3, 0.0), (9, 3, 20 / 38), (14, 3, 1.0)):
         checkpoints.load(saved / f"{step}.npz", there)
-        there.settle()
+        there.follow_schedule()
         shown = np.asarray(there(z))
         assert shown.shape == (4, 8, 8, 3) == (4, *there.ema_generator.output_shape[1:])
         assert (there.ema_generator.level, there.ema_generator.alpha) == (level, alpha)
@@ -262,7 +264,7 @@ def test_a_step_in_a_fade_by_hand():
     gan, hand = build(), build()
     for each in (gan, hand):
         each.counter.assign(9)
-        each.settle()
+        each.follow_schedule()
     x = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype("float32")
     alpha = 20 / 38
     logs = gan.fit(x, batch_size=4, verbose=0, shuffle=False).history
@@ -299,7 +301,7 @@ def test_non_saturating_loss_with_r1(face_folder):
     schedule = Schedule(8, start=8, batch_size=4)
     gan = build(schedule, loss="non_saturating", gp_weight=0.0, drift=0.0, r1_gamma=5.0, r1_interval=2)
     before = [values(network.trainable_variables) for network in (gan.generator, gan.discriminator)]
-    history = gan.fit(growing.faces(face_folder, schedule, epoch=4), verbose=0).history
+    history = gan.fit(growing.scheduled_faces(face_folder, schedule, epoch=4), verbose=0).history
     assert set(history) == {"d_loss", "g_loss", "real", "fake", "r1", "resolution", "alpha"}
     assert np.isfinite(list(history.values())).all() and history["resolution"] == [8.0]
     for old, network in zip(before, (gan.generator, gan.discriminator), strict=True):
@@ -319,8 +321,8 @@ def test_r1_weighs_a_picture_as_at_full_size():
     full, low = (float(losses.r1_penalty(tape.gradient(score, y))) for score, y in ((at_full, x), (at_4, small)))
     weights = []
     for stage in gan.schedule.stages:
-        gan.settle(stage.first_step)
-        weights.append(gan._gamma())
+        gan.follow_schedule(stage.first_step)
+        weights.append(2 * gan.r1_weight())
     assert weights == [5 / 16, 5 / 4, 5 / 4, 5, 5]
     assert weights[0] * low == pytest.approx(5 * full, rel=1e-4)
 
@@ -331,14 +333,14 @@ def test_mixed_precision_in_a_fade():
     try:
         gan = build()
         gan.counter.assign(9)
-        gan.settle()
+        gan.follow_schedule()
         scale = float(gan.g_optimizer.dynamic_scale)
         assert scale > 1 and float(gan.d_optimizer.inner_optimizer.learning_rate) == pytest.approx(1e-3)
         x = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype("float32")
         logs = gan.fit(x, batch_size=4, verbose=0).history
         assert np.isfinite(list(logs.values())).all() and logs["alpha"] == [np.float32(20 / 38)]
         gan.counter.assign(14)
-        gan.settle()
+        gan.follow_schedule()
         assert float(gan.g_optimizer.dynamic_scale) >= 1  # not reset to 0
     finally:
         keras.mixed_precision.set_dtype_policy(before)

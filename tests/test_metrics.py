@@ -1,6 +1,7 @@
 """Distances against independent arithmetic, and the networks whose features they compare."""
 
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 
 from gan_course import metrics  # first: it imports TensorFlow quietly
 from gan_course.errors import CourseError
+from gan_course.metrics import features
 from gan_course.models import attributes
 
 import keras  # isort: skip
+
+clouds_module = sys.modules["gan_course.metrics.distances"]  # `metrics.distances` is the function
 
 
 def clouds(n, m, d, seed=0):
@@ -70,7 +74,7 @@ def test_small_directions_are_kept(smallest, by_qr, monkeypatch):
     monkeypatch.setattr(np.linalg, "qr", lambda *rest, **more: used.append(1) or qr(*rest, **more))
     x = np.random.default_rng(0).normal(size=(50, 6))
     narrow = (x - x.mean(0)) * [1, 1, 1, 1, 1, smallest]
-    factor = metrics._factor(narrow)
+    factor = clouds_module._factor(narrow)
     assert bool(used) == by_qr and factor.shape == (6, 6)
     expected = np.linalg.svd(narrow, compute_uv=False)
     np.testing.assert_allclose(np.linalg.svd(factor, compute_uv=False), expected, rtol=1e-9, atol=1e-15)
@@ -140,8 +144,8 @@ def test_kernel_distance_agrees(monkeypatch):
     assert mean == pytest.approx(np.mean(values), rel=1e-10)
     assert error == pytest.approx(np.std(values, ddof=1) * math.sqrt(8 / (19 - 8)), rel=1e-10)
     # In blocks that do not end where the pictures do, and subsets of at most half of the smaller set.
-    blocks = metrics._kernel_sums
-    monkeypatch.setattr(metrics, "_kernel_sums", lambda *rest: blocks(*rest, rows=7))
+    blocks = clouds_module._kernel_sums
+    monkeypatch.setattr(clouds_module, "_kernel_sums", lambda *rest: blocks(*rest, rows=7))
     assert metrics.kernel_distance(a, b, 6, 8, 3) == pytest.approx((mean, error), rel=1e-12)
     assert metrics.kernel_distance(a, b, 6, 9, 3) == metrics.kernel_distance(a, b, 6, 1000, 3)
 
@@ -326,8 +330,8 @@ def test_inception_without_internet(monkeypatch):
 
 
 def test_features_by_name(monkeypatch, tmp_path):
-    monkeypatch.setattr(metrics, "FaceFeatures", lambda name: name)
-    monkeypatch.setattr(metrics, "InceptionFeatures", lambda: "inception")
+    monkeypatch.setattr(features, "FaceFeatures", lambda name: name)
+    monkeypatch.setattr(features, "InceptionFeatures", lambda: "inception")
     assert metrics.feature_network("auto", tmp_path) == "attributes-celeba-judge"
     assert metrics.feature_network("toon", tmp_path) == "attributes-toon-judge"
     (tmp_path / "toon.json").write_text("{}")

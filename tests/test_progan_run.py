@@ -7,9 +7,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from gan_course import runs, systems
 from gan_course.__main__ import main
 from gan_course.errors import CourseError
-from gan_course.training import run
 
 TINY = "--resolution 8 --latent-dim 6 --width 4 --max-width 8 --batch-size 4 --epoch 3 --max-batch 8".split()
 TINY += ["--fade-images", "16", "--stable-images", "16"]  # 2 steps of 8 at 4x4; 4 and 4 of 4 at 8x8
@@ -32,7 +32,7 @@ def arrays(out):
 
 
 def test_a_run_holds_what_every_run_holds(whole):
-    names = ["checkpoints", "log.csv", "settings.json", "sheets", "training.gif"]
+    names = [".lock", "checkpoints", "log.csv", "settings.json", "sheets", "training.gif"]
     assert sorted(path.name for path in whole.iterdir()) == names
     with open(whole / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -47,7 +47,7 @@ def test_a_run_holds_what_every_run_holds(whole):
 def test_in_two_pieces_it_is_the_same_run(whole, face_folder, tmp_path):
     """Stopped in the fade."""
     assert train(face_folder, tmp_path / "run", 4) == 0
-    assert run.load(tmp_path / "run").ema_generator.alpha == 0.5
+    assert runs.load_run(tmp_path / "run")[0].ema_generator.alpha == 0.5
     assert train(face_folder, tmp_path / "run", 12) == 0
     expected, found = arrays(whole), arrays(tmp_path / "run")
     assert expected.keys() == found.keys()
@@ -59,8 +59,8 @@ def test_in_two_pieces_it_is_the_same_run(whole, face_folder, tmp_path):
 def test_sampled_and_shipped(whole, tmp_path):
     assert main(["sample", str(whole), "--count", "4", "--out", str(tmp_path / "sheet.png")]) == 0
     assert iio.imread(tmp_path / "sheet.png").shape[0] > 16
-    gan = run.load(whole)
-    generator = run.build_generator(run.read_settings(whole))
+    gan, config = runs.load_run(whole)
+    generator = config.network()
     gan.ema_generator.save_weights(tmp_path / "g.weights.h5")
     generator.load_weights(tmp_path / "g.weights.h5")
     z = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
@@ -68,17 +68,17 @@ def test_sampled_and_shipped(whole, tmp_path):
 
 
 def test_the_papers_batches_for_one_gpu():
-    settings = run.recipe(model="progan", resolution=128, batch_size=16, max_batch=128)
-    sizes = {s.resolution: s.batch_size for s in run._schedule(settings).stages}
+    settings = systems.recipe(model="progan", resolution=128, batch_size=16, max_batch=128)
+    sizes = {s.resolution: s.batch_size for s in settings.schedule().stages}
     assert sizes == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16}
 
 
 def test_another_precision_computes_in_16_bits_and_keeps_the_weights_in_32():
     chosen = dict(model="progan", resolution=8, latent_dim=6, width=4, max_width=8)
-    gan = run.build(run.Settings(**chosen, precision="mixed_bfloat16"))
+    gan = systems.build(systems.recipe(**chosen, precision="mixed_bfloat16"))
     for network in (gan.generator, gan.discriminator, gan.ema_generator):
         assert network.dense.compute_dtype == "bfloat16"
         assert {weight.dtype for weight in network.weights} == {"float32"}
-    assert run.build(run.Settings(**chosen)).generator.dense.compute_dtype == "float32"
-    with pytest.raises(CourseError, match="precision is 'half'; choose one of float32, mixed_bfloat16"):
-        run.build(run.Settings(**chosen, precision="half"))
+    assert systems.build(systems.recipe(**chosen)).generator.dense.compute_dtype == "float32"
+    with pytest.raises(CourseError, match="precision is half; give one of float32, mixed_bfloat16"):
+        systems.build(systems.recipe(**chosen, precision="half"))

@@ -54,7 +54,15 @@ def test_there_is_one_version():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {__version__}\n" in citation
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {"version", "dependencies"} <= set(project["dynamic"]), "gan_course/__init__.py and requirements.txt"
+    assert "version" in project["dynamic"], "it stands in gan_course/__init__.py"
+
+
+def test_the_two_backends_are_extras_and_requirements_is_the_default():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["-e .[tensorflow]"]
+    for without in (project["dependencies"], project["optional-dependencies"]["torch"]):
+        assert not any("tensor" in package for package in without)
 
 
 def test_a_fork_changes_its_address_in_one_place():
@@ -153,7 +161,7 @@ def small_course(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(readme, "RESULTS", tmp_path / "benchmarks/results/lessons.json")
     # The set-up cell imports TensorFlow; in this copy it need not.
-    (tmp_path / "gan_course/quiet.py").write_text("")
+    (tmp_path / "gan_course/backend.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return tmp_path
 

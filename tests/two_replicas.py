@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gan_course import quiet  # noqa: F401  isort: skip
+from gan_course import backend  # noqa: F401  isort: skip
 import tensorflow as tf
 
 tf.config.set_logical_device_configuration(

@@ -122,11 +122,11 @@ def setup(here):
         "\n"
         'if "google.colab" in sys.modules:\n'
         f"    ![ -d {home} ] || git clone -q --depth 1 {repository()} {home}\n"
-        f"    %pip install -q -e {home}\n"
+        f'    %pip install -q -e "{home}[tensorflow]"\n'
         f"    %cd -q {home}/{here}\n"
         f'    sys.path.insert(0, "{home}")\n'
         "\n"
-        "from gan_course import quiet  # noqa: F401"
+        "from gan_course import backend  # noqa: F401"
     )
 
 

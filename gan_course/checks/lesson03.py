@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
+from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 from keras import ops
 
 from gan_course.checks import expect, numbers, passed

@@ -13,6 +13,7 @@ The batch at step k depends on `seed` and k alone. A training that was stopped a
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import struct
@@ -25,7 +26,6 @@ from contextlib import suppress
 
 import numpy as np
 import psutil
-import tensorflow as tf
 from PIL import Image, ImageOps
 
 from gan_course import settings
@@ -240,7 +240,7 @@ def faces(
     limit=None,
     crop="square",
 ):
-    """Return an endless `tf.data.Dataset` of image batches for training.
+    """Return an endless dataset of image batches for training: a `tf.data.Dataset`, or `Batches` under PyTorch.
 
     A batch is float32 (batch_size, resolution, resolution, 3) in [-1, 1]. With `attributes`, a list of k of
     CelebA's names, an element is (images, labels), and labels are float32 (batch_size, k), 0 or 1.
@@ -249,28 +249,111 @@ def faces(
 
     Each epoch shows every picture at most once, in an order of its own; the last pictures that fill no
     batch are left out. The batch at step k is a pure function of `seed` and k; `start_step=k` starts there
-    at no cost. The dataset carries `image_count` and `steps_per_epoch`. Give the latter to `fit`, or its
+    at no cost. (TensorFlow and NumPy draw other random numbers, so the order is another under PyTorch.)
+    The dataset carries `image_count` and `steps_per_epoch`. Give the latter to `fit`, or its
     first epoch never ends. Under `tf.distribute`, `batch_size` is the sum over replicas, without sharding.
 
     Raises `CourseError` like `load`, for an unknown attribute, and for fewer pictures than a batch.
     """
     if batch_size < 1 or start_step < 0:
         raise CourseError(f"batch_size is {batch_size} and start_step is {start_step}; give at least 1 and 0 for them.")
+    images, labels = _training_set(folder, resolution, batch_size, part, attributes, cache, limit, crop)
+    start = start_step * batch_size
+    return _endless(images, labels, batch_size, [(0, batch_size)], start, mirror, seed, len(images) // batch_size)
+
+
+def faces_in_stages(
+    folder, resolution, stages, start_image, steps_per_epoch, part="train", attributes=None, mirror=True, seed=0,
+    cache="auto", limit=None, crop="square",
+):  # fmt: skip
+    """Return an endless dataset as `faces`, whose batches have another size from certain pictures on.
+
+    stages: [(first picture, batch size), ...]. The n-th picture shown is a function of the seed and n; the dataset
+    begins with picture `start_image`. `steps_per_epoch`: what `fit` is to call an epoch.
+    """
+    unit = math.gcd(*(size for _, size in stages))
+    images, labels = _training_set(folder, resolution, unit, part, attributes, cache, limit, crop)
+    return _endless(images, labels, unit, stages, start_image, mirror, seed, steps_per_epoch)
+
+
+def _training_set(folder, resolution, batch_size, part, attributes, cache, limit, crop):
+    """Return (images uint8, labels float32 or None) of a part that holds at least one batch."""
     source = _open(folder)
     attributes = [attributes] if isinstance(attributes, str) else attributes
     if attributes is not None:
         source.labels(source.split(part)[:1], attributes)  # a wrong name is told before the long work
     images, names = load(source, resolution, part, limit, cache, crop)
-    count = len(names)
-    if count < batch_size:
+    if len(names) < batch_size:
         raise CourseError(
-            f"The part {part} of '{source.path}' has fewer than one batch of faces (faces {count}, batch_size "
+            f"The part {part} of '{source.path}' has fewer than one batch of faces (faces {len(names)}, batch_size "
             f"{batch_size}); add more faces or make the batch smaller."
         )
-    steps_per_epoch = count // batch_size
+    return images, None if attributes is None else source.labels(names, attributes)
 
+
+def _endless(images, labels, unit, stages, start_image, mirror, seed, steps_per_epoch):
+    """Return the dataset of `faces_in_stages`, for the backend that trains."""
+    from gan_course import backend
+
+    batches = Batches(images, labels, unit, stages, start_image, mirror, seed)
+    dataset = _tf_dataset(batches) if backend.NAME == "tensorflow" else batches
+    dataset.image_count, dataset.steps_per_epoch = len(images), steps_per_epoch
+    return dataset
+
+
+class Batches:
+    """Endless batches without TensorFlow; `Trainer.fit` takes it as it takes a dataset.
+
+    Iterating gives (pictures,) or (pictures, labels), NumPy arrays. Which pictures, and which of them mirrored, is a
+    function of the seed and of how many were shown before. An epoch's order is drawn anew, and its pictures that fill no
+    `unit` are left out.
+    """
+
+    def __init__(self, images, labels, unit, stages, start_image, mirror, seed):
+        self.images, self.labels, self.unit, self.stages = images, labels, unit, stages
+        self.start_image, self.mirror, self.seed = start_image, mirror, seed
+        self.known = None, None  # an epoch, and its order
+
+    def __iter__(self):
+        image = self.start_image
+        while True:
+            size = max((first, size) for first, size in self.stages if first <= image)[1]
+            yield self.batch(image, size)
+            image += size
+
+    def batch(self, image, size):
+        """Return the batch of `size` pictures that begins with the picture number `image`."""
+        rows, flips = zip(*(self._drawn(n) for n in range(image, image + size)), strict=True)
+        rows, flips = np.array(rows), np.array(flips)
+        pictures = self.images[rows]
+        pictures[flips] = pictures[flips][:, :, ::-1]
+        pictures = pictures.astype("float32") / 127.5 - 1.0
+        return (pictures,) if self.labels is None else (pictures, self.labels[rows])
+
+    def _drawn(self, n):
+        """Return (row, whether it is mirrored) of the n-th picture."""
+        length = len(self.images) // self.unit * self.unit
+        epoch, place = divmod(n, length)
+        if self.known[0] != epoch:
+            random = np.random.default_rng([self.seed, epoch])
+            order = random.permutation(len(self.images))[:length]
+            self.known = epoch, list(zip(order, (random.random(length) < 0.5) & self.mirror, strict=True))
+        return self.known[1][place]
+
+
+def endless(dataset):
+    """Return what Keras's `fit` takes for a dataset of `faces`: itself, or the generator of `Batches`."""
+    return iter(dataset) if isinstance(dataset, Batches) else dataset
+
+
+def _tf_dataset(batches):
+    """Return the same as a `tf.data.Dataset` (with TensorFlow's random numbers): parallel, and ahead of the training."""
+    import tensorflow as tf
+
+    images, unit, seed = batches.images, batches.unit, batches.seed
+    resolution, steps_per_epoch = images.shape[1], len(images) // unit
     with tf.device("CPU"):  # a GPU's memory is for the networks
-        labels = None if attributes is None else tf.constant(source.labels(names, attributes), tf.float32)
+        labels = None if batches.labels is None else tf.constant(batches.labels, tf.float32)
         table = None if isinstance(images, np.memmap) else tf.constant(images)
 
     def pick(indices):
@@ -281,33 +364,59 @@ def faces(
 
     def epoch_indices(epoch):
         # Not `index_shuffle`, which needs no array: it knows only 256 orders for a seed and an epoch number.
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), tf.stack([seed, epoch]))
-        order = order[: steps_per_epoch * batch_size]
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps_per_epoch, batch_size)))
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), tf.stack([seed, epoch]))
+        order = order[: steps_per_epoch * unit]
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps_per_epoch, unit)))
 
     def mirror_all(x):
         rows = tf.reshape(x, (-1, resolution, 3))  # TensorFlow has a quick reverse for this rank only
         return tf.reshape(tf.reverse(rows, [1]), tf.shape(x))
 
     def batch(step, indices):
-        if mirror:  # gather both kinds apart: half the work of mirroring all and choosing afterwards
-            flip = tf.cast(tf.random.stateless_uniform((batch_size,), tf.stack([seed, step])) < 0.5, tf.int32)
+        if batches.mirror:  # gather both kinds apart: half the work of mirroring all and choosing afterwards
+            flip = tf.cast(tf.random.stateless_uniform((unit,), tf.stack([seed, step])) < 0.5, tf.int32)
             plain, mirrored = tf.dynamic_partition(indices, flip, 2)
-            places = tf.dynamic_partition(tf.range(batch_size), flip, 2)
+            places = tf.dynamic_partition(tf.range(unit), flip, 2)
             x = tf.dynamic_stitch(places, [pick(plain), mirror_all(pick(mirrored))])
         else:
             x = pick(indices)
-        x = tf.ensure_shape(x, (batch_size, resolution, resolution, 3))
+        x = tf.ensure_shape(x, (unit, resolution, resolution, 3))
         x = tf.cast(x, tf.float32) / 127.5 - 1.0
         return x if labels is None else (x, tf.gather(labels, indices))
 
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    epoch, done = divmod(start_step, steps_per_epoch)
+    first = batches.start_image // unit
+    epoch, done = divmod(first, steps_per_epoch)
     indices = tf.data.Dataset.counter(start=epoch).flat_map(epoch_indices).skip(done)
-    steps = indices.enumerate(start=start_step)
-    dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    dataset = dataset.with_options(options)
-    dataset.image_count, dataset.steps_per_epoch = count, steps_per_epoch
-    return dataset
+    steps = indices.enumerate(start=first)
+    dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    if len(batches.stages) > 1:
+        dataset = _joined(dataset.prefetch(tf.data.AUTOTUNE), batches.stages, unit, first)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _joined(units, stages, unit, first):
+    """Return the dataset whose elements are those of `units`, joined to the batches of their stage."""
+    import tensorflow as tf
+
+    starts = tf.constant([image // unit for image, _ in stages], tf.int64)
+    counts = tf.constant([size // unit for _, size in stages], tf.int64)
+
+    def stage(position, *element):
+        return tf.searchsorted(starts, [position], side="right", out_type=tf.int64)[0] - 1
+
+    def join(stage, window):
+        return window.map(lambda position, *element: element).batch(counts[stage])
+
+    def flat(*element):
+        element = [tf.reshape(x, (-1, *x.shape[2:])) for x in element]
+        return element[0] if len(element) == 1 else tuple(element)
+
+    def numbered(position, element):
+        return (position, *(element if isinstance(element, tuple) else (element,)))
+
+    windows = units.enumerate(start=first).map(numbered)
+    windows = windows.group_by_window(stage, join, window_size_func=lambda stage: counts[stage])
+    return windows.map(flat)

@@ -5,9 +5,7 @@ Their modes are known, so that mode collapse can be counted instead of guessed.
 
 from dataclasses import dataclass
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before TensorFlow)
 import numpy as np
-import tensorflow as tf
 
 from gan_course.errors import CourseError
 
@@ -36,6 +34,8 @@ class Points:
 
     def batch(self, batch_size, seed, step):
         """Return the tensor float32 (batch_size, 2) that belongs to `seed` and `step`; for use inside `tf.function`."""
+        import tensorflow as tf
+
         pick, noise = (tf.stack([tf.cast(2 * seed + i, tf.int64), tf.cast(step, tf.int64)]) for i in range(2))
         chosen = tf.random.stateless_uniform((batch_size,), pick, maxval=len(self.centres), dtype=tf.int32)
         return tf.gather(self.centres, chosen) + self.spread * tf.random.stateless_normal((batch_size, 2), noise)
@@ -45,6 +45,8 @@ class Points:
 
         Batch k is a pure function of `seed` and k. `steps_per_epoch` is what `fit` calls an epoch.
         """
+        import tensorflow as tf
+
         dataset = tf.data.Dataset.counter().map(lambda step: self.batch(batch_size, seed, step)).prefetch(8)
         dataset.steps_per_epoch = steps_per_epoch
         return dataset

@@ -1,1 +1,3 @@
-from gan_course import quiet  # noqa: F401  before Keras
+"""The networks, one file a family. All are written with `keras.ops`, so their weights load on any backend."""
+
+from gan_course import backend  # noqa: F401  (before Keras, in every module of this package)

@@ -13,7 +13,6 @@ The weights stay where they are. Layers above the level cost no time, and are no
 
 import math
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import keras
 from keras import ops
 
@@ -111,6 +110,14 @@ class Growing(keras.Model):
         layer.build((None, *shape))
         return layer
 
+    def export(self, *args, input_signature=None, **kwargs):
+        """Write the network at its present level for other programs, as `keras.Model.export` (format='onnx', ...)."""
+        if input_signature is None:
+            shapes = self.input_shape if self.condition_dim else [self.input_shape]
+            specs = [keras.InputSpec(shape=shape, dtype="float32") for shape in shapes]
+            input_signature = [specs] if self.condition_dim else specs
+        return super().export(*args, input_signature=input_signature, **kwargs)
+
     def get_config(self):
         names = ("resolution", "base", "max_width", "condition_dim", "fused", "name")
         return {name: getattr(self, name) for name in names}
@@ -148,8 +155,8 @@ class Generator(Growing):
     ):
         super().__init__(resolution, base, max_width, condition_dim, fused, name)
         self.latent_dim, self.full_size = latent_dim, full_size
-        self.norm = PixelNorm()
         wide = self.channels(1)
+        self.norm = self._build(PixelNorm(), 4, 4, wide)  # without weights, but Keras asks whether it is built
         # The gain sqrt(2)/4 is as if this were a transposed convolution: fan_in 16 times as large.
         self.dense = EqualisedDense(16 * wide, gain=math.sqrt(2) / 4, use_bias=False)
         self._build(self.dense, latent_dim + condition_dim)
@@ -241,7 +248,7 @@ class Discriminator(Growing):
                 down = EqualisedConv2D(after, resample="down", fused=fused)
                 self.downs.append(self._build(down, size, size, here))
         wide = self.channels(1)
-        self.deviation = MinibatchStdDev(group_size)
+        self.deviation = self._build(MinibatchStdDev(group_size), 4, 4, wide)
         self.last = self._build(EqualisedConv2D(wide), 4, 4, wide + condition_dim + 1)
         self.dense = self._build(EqualisedDense(self.channels(0)), 16 * wide)
         self.score = self._build(EqualisedDense(1, gain=1.0, dtype="float32"), self.channels(0))

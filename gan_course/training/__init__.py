@@ -1,6 +1,6 @@
-"""Training: two players, one `fit`; callbacks, checkpoints, and runs that resume."""
+"""Training: two players, one `fit`; callbacks, checkpoints, and trainings that resume."""
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
-from gan_course.training.adversarial import GAN
+from gan_course import backend  # noqa: F401  (before Keras, in every module of this package)
+from gan_course.training.gan import GAN
 
 __all__ = ["GAN"]

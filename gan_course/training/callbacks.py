@@ -1,21 +1,22 @@
 """What happens beside the training: guards, limits, sheets of faces, the log."""
 
+import codecs
 import csv
+import io
 import math
-import os
+import re
 import time
+import warnings
+from collections import Counter
 from pathlib import Path
 
-import imageio.v3 as iio
 import keras
 import numpy as np
+from PIL import Image
 
 from gan_course import show
-
-
-def fixed_latent(count, latent_dim, seed=0):
-    """Return latent vectors (count, latent_dim) ~ N(0, I) that are the same in every run with this seed."""
-    return np.random.default_rng(seed).normal(size=(count, latent_dim)).astype("float32")
+from gan_course.errors import CourseWarning
+from gan_course.files import clear_partials, whole
 
 
 class Guard(keras.callbacks.Callback):
@@ -38,15 +39,16 @@ class Guard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         broken = [name for name, value in logs.items() if not np.isfinite(value)]
-        self.count = self.count + 1 if logs["d_loss"] < self.model.adversarial.lowest + self.won else 0
+        sure = logs.get("d_loss", math.inf) < self.model.lowest_d_loss + self.won
+        self.count = self.count + 1 if sure else 0
         if broken:
             self.reason = (
-                f"Training stopped at step {int(self.model.step)}: {broken[0]} is {logs[broken[0]]}; "
+                f"Training stopped at step {self.model.step}: {broken[0]} is {logs[broken[0]]}; "
                 "start again with a smaller learning rate."
             )
         elif self.count >= self.patience:
             self.reason = (
-                f"Training stopped at step {int(self.model.step)}: the discriminator has won (d_loss below {self.won} "
+                f"Training stopped at step {self.model.step}: the discriminator has won (d_loss below {self.won} "
                 f"for {self.patience} epochs); try r1_gamma=1 or more, or a smaller learning rate for it."
             )
         if self.reason:
@@ -71,10 +73,10 @@ class Limit(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.start = time.perf_counter() - self.paused()
-        self.step = int(self.model.step)
+        self.step = self.model.step
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.first = int(self.model.step)
+        self.first = self.model.step
 
     def on_train_batch_end(self, batch, logs=None):
         self.step = self.first + batch + 1  # cheaper than to ask the model; right for steps_per_execution too
@@ -84,10 +86,11 @@ class Limit(keras.callbacks.Callback):
 
 
 class Sheets(keras.callbacks.Callback):
-    """Draw the same latent vectors with the averaged generator at the end of every epoch.
+    """Draw the same faces (`Trainer.sample`) at the end of every epoch.
 
     The sheets go to `folder` (PNG, named by step) when one is given, and the newest is `pages[-1]`. `gif(path)`
-    writes all of them as a film. Sheets of steps after the model's own (of a run that was killed) are removed.
+    writes all of them as a film. Sheets of steps after the model's own (of a run that was killed) are removed. A sheet
+    that cannot be written or read is named in a `CourseWarning`, and the training goes on.
     """
 
     def __init__(self, folder=None, count=36, seed=0, gap=2):
@@ -97,20 +100,23 @@ class Sheets(keras.callbacks.Callback):
         self.pages = []
 
     def _draw(self):
-        latent = fixed_latent(self.count, self.model.latent_dim, self.seed)
-        page = show.sheet(self.model(latent), gap=self.gap)
-        if self.folder:
-            show.save(self.folder / f"step-{int(self.model.step):09d}.png", page)
-        else:
+        page = show.sheet(self.model.sample(self.count, self.seed), gap=self.gap)
+        if not self.folder:
             self.pages.append(page)
+            return
+        path = self.folder / f"step-{self.model.step:09d}.png"
+        try:
+            show.save(path, page)
+        except OSError as error:
+            warnings.warn(f"The sheet {path} cannot be written ({error}).", CourseWarning, stacklevel=2)
 
     def on_train_begin(self, logs=None):
-        step = int(self.model.step)
+        step = self.model.step
         for path in self.files():
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
-        for left in self.folder.glob(".step-*") if self.folder else []:  # half a file, of a killed process
-            left.unlink()
+        if self.folder:
+            clear_partials(self.folder)
         if step == 0:
             self._draw()
 
@@ -119,58 +125,101 @@ class Sheets(keras.callbacks.Callback):
             self._draw()
 
     def files(self):
-        return sorted(self.folder.glob("step-*.png")) if self.folder else []
+        """Return the sheets in the folder in the order of their steps; a file manager's copies are not among them."""
+        paths = sorted(self.folder.glob("step-*.png")) if self.folder else []
+        return [path for path in paths if re.fullmatch(r"step-\d+\.png", path.name)]
 
     def gif(self, path, **kwargs):
         """Write the sheets as a GIF in the order of their steps; see `show.save_gif`."""
         # Chosen before they are read: a long run has more sheets than fit into memory.
-        return show.save_gif(path, [iio.imread(p) for p in show.evenly(self.files())] or self.pages, **kwargs)
+        pages = [page for page in map(self._read, show.evenly(self.files())) if page is not None] or self.pages
+        sizes = Counter(page.shape for page in pages)
+        usual = [page for page in pages if page.shape == sizes.most_common(1)[0][0]]
+        if len(usual) < len(pages):
+            text = f"{len(pages) - len(usual)} sheets in {self.folder} have another size and are left out of the film."
+            warnings.warn(text, CourseWarning, stacklevel=2)
+        if usual:
+            show.save_gif(path, usual, **kwargs)
+        elif self.folder:
+            warnings.warn(f"There is no sheet in {self.folder} yet, so no film.", CourseWarning, stacklevel=2)
+
+    @staticmethod
+    def _read(path):
+        try:
+            with Image.open(path, formats=["PNG"]) as image:
+                return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            warnings.warn(
+                f"The sheet {path} cannot be read ({error}); the film leaves it out.", CourseWarning, stacklevel=2
+            )
+            return None
 
 
 class Log(keras.callbacks.Callback):
     """Write one row an epoch to a CSV file: step, images, seconds, and every metric.
 
-    `batch_size`: pictures in a step, or a function of the step that gives all pictures until then.
+    `images_at`: a function of the step that gives all pictures shown until then, or the number of a step.
 
     On resume, rows after the model's step (of a run that was killed) are removed first. A metric that is not there
     in every epoch (see `metrics.Distance`) gets its column when it first comes, and stays blank where it was not.
+
+    A table that a spreadsheet has open (Windows lets nobody else write it then) is written at the next chance; one that
+    it saved with semicolons or in UTF-16 is read all the same. One that cannot be read is put aside, with a warning.
     """
 
-    def __init__(self, path, batch_size, clock):
+    def __init__(self, path, images_at, clock):
         super().__init__()
-        self.path, self.batch_size, self.clock = Path(path), batch_size, clock
-        self.columns = []
+        self.path, self.images_at, self.clock = Path(path), images_at, clock
+        self.columns, self.rows = [], []  # rows: {column: text}
 
     def on_train_begin(self, logs=None):
-        rows = self._rows()
-        if rows:
-            self.columns = rows[0]
-            kept = [r for r in rows[1:] if len(r) == len(self.columns) and int(r[0]) <= int(self.model.step)]
-            self._rewrite([self.columns, *kept])
+        self.columns, self.rows = self._read()
+        kept = [row for row in self.rows if int(float(row["step"])) <= self.model.step]
+        if self.rows:
+            self.rows = kept
+            self._write()
 
-    def _rows(self):
-        if not self.path.exists():
-            return []
-        with open(self.path, newline="") as file:
-            return list(csv.reader(file))
-
-    def _rewrite(self, rows):
-        partial = self.path.with_suffix(".partial")
-        with open(partial, "w", newline="") as file:
-            csv.writer(file).writerows(rows)
-        os.replace(partial, self.path)
+    def _read(self):
+        if not self.path.exists() or not self.path.stat().st_size:
+            return [], []
+        data = self.path.read_bytes()
+        wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        try:
+            text = data.decode("utf-16" if wide else "utf-8-sig")
+            mark = next((mark for mark in ",;\t" if mark in text), ",")
+            columns, *rows = csv.reader(io.StringIO(text), delimiter=mark)
+            # A shorter last row is one whose process was killed while it wrote.
+            rows = [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
+            [float(row["step"]) for row in rows]
+        except (ValueError, KeyError, csv.Error) as error:
+            aside = self.path.with_name(f"{self.path.stem}-unreadable-{int(time.time())}.csv")
+            self.path.replace(aside)
+            text = f"{self.path} cannot be read ({error}); it is now {aside.name}, and a new one begins."
+            warnings.warn(text, CourseWarning, stacklevel=2)
+            return [], []
+        return columns, rows
 
     def on_epoch_end(self, epoch, logs=None):
-        step = int(self.model.step)
-        images = self.batch_size(step) if callable(self.batch_size) else step * self.batch_size
+        step = self.model.step
+        images = self.images_at(step) if callable(self.images_at) else step * self.images_at
         row = {"step": step, "images": images, "seconds": round(self.clock(), 1)}
-        row |= {name: round(value, 5) for name, value in logs.items()}
-        new = [name for name in row if name not in self.columns]
-        if new:
-            self.columns = self.columns + new
-            self._rewrite([self.columns] + [r + [""] * len(new) for r in self._rows()[1:]])
-        with open(self.path, "a", newline="") as file:
-            csv.writer(file).writerow([row.get(name, "") for name in self.columns])
+        row |= {name: round(float(value), 5) for name, value in logs.items()}
+        self.columns += [name for name in row if name not in self.columns]
+        self.rows.append({name: str(value) for name, value in row.items()})
+        self._write()
+
+    def _write(self):
+        try:
+            with whole(self.path) as partial, open(partial, "w", newline="") as file:
+                writer = csv.DictWriter(file, self.columns, restval="")
+                writer.writeheader()
+                writer.writerows(self.rows)
+        except OSError as error:
+            warnings.warn(
+                f"{self.path} cannot be written now ({error}); its rows come with the next.",
+                CourseWarning,
+                stacklevel=2,
+            )
 
 
 class Bar(keras.callbacks.Callback):
@@ -196,7 +245,8 @@ class Bar(keras.callbacks.Callback):
         self.bar.update(min(self.bar.total, self._now()) - self.bar.n)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.bar.set_postfix_str(f"losses D {logs['d_loss']:.2f} G {logs['g_loss']:.2f}")
+        losses = next(iter(self.model.curves.values()))
+        self.bar.set_postfix_str("losses " + " ".join(f"{short} {logs[name]:.2f}" for name, short in losses.items()))
 
     def on_train_end(self, logs=None):
         self.close()

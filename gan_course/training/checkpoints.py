@@ -1,7 +1,7 @@
 """Checkpoints: everything that training changes, in one file that is whole or not there.
 
-A checkpoint is a NumPy `.npz` (no pickle; every array has its own CRC) with the variables of `GAN.state()`
-in order and a JSON record: step, seconds trained, and the variables' names.
+A checkpoint is a NumPy `.npz` (no pickle; every array has its own CRC) with the variables of
+`Trainer.state()` in order and a JSON record: step, seconds trained, and the variables' names.
 """
 
 import json
@@ -15,56 +15,58 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.files import clear_partials, whole
 
 # What a truncated or overwritten file makes NumPy and zipfile raise.
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error)
 DAMAGED += (KeyError, IndexError, ValueError, TypeError, EOFError, OSError, RuntimeError)
 
 
-def save(path, gan, seconds=0.0):
-    """Write the state of `gan` to `path`; a crash at any moment leaves the old file or none."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    variables = gan.state()
-    record = {"step": int(gan.step), "seconds": seconds, "names": [v.path for v in variables]}
-    arrays = {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays)
-            file.flush()
-            os.fsync(file.fileno())  # the bytes reach the disk before the name does
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+def save(path, trainer, seconds=0.0):
+    """Write the state of `trainer` to `path`; a crash at any moment leaves the old file or none."""
+    variables = trainer.state()
+    record = {"step": trainer.step, "seconds": seconds, "names": [v.path for v in variables]}
+    arrays = {f"{i:05d}": ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    with whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays)
+        file.flush()
+        os.fsync(file.fileno())  # the bytes reach the disk before the name does
 
 
-def load(path, gan):
-    """Set the state of `gan` from `path` and return its record (step, seconds, names).
+def load(path, trainer):
+    """Set the state of `trainer` from `path` and return its record (step, seconds, names).
 
     All arrays are read and compared in shape before the first variable changes. Raises `CourseError` where the
     file belongs to another model, and one of `DAMAGED` where the file is not whole.
     """
-    variables = gan.state()
+    variables = trainer.state()
     with np.load(path, allow_pickle=False) as file:
         record = json.loads(file["record"].tobytes())
         arrays = [file[f"{i:05d}"] for i in range(len(record["names"]))]
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
-        raise CourseError(f"{path} belongs to a network of other sizes; build the GAN with the settings of its run.")
+        raise CourseError(f"{path} belongs to a network of other sizes; build it with the settings of its run.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    gan.settle()
+    trainer.follow_schedule()
     return record
 
 
 def existing(folder):
     """Return the checkpoints in `folder`, newest first."""
-    return sorted(Path(folder).glob("step-*.npz"), reverse=True)
+    # A copy that a file manager made has another name, such as 'step-000000009 (1).npz'.
+    found = [path for path in Path(folder).glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", path.name)]
+    return sorted(found, reverse=True)
 
 
-def restore(folder, gan):
+def newest_step(folder):
+    """Return the step of the newest checkpoint in `folder`, 0 where there is none."""
+    return max((int(path.stem.removeprefix("step-")) for path in existing(folder)), default=0)
+
+
+def restore(folder, trainer):
     """Load the newest sound checkpoint in `folder`; return its record, or None where there is no checkpoint.
 
     A damaged one is named in a `CourseWarning` and the one before it is used. Raises `CourseError` when all are damaged.
@@ -72,7 +74,7 @@ def restore(folder, gan):
     found = existing(folder)
     for path in found:
         try:
-            return load(path, gan)
+            return load(path, trainer)
         except DAMAGED as error:
             warnings.warn(
                 f"The checkpoint {path} is damaged ({type(error).__name__}); trying the one before it.",
@@ -95,13 +97,14 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.keep, self.clock = Path(folder), keep, clock
 
+    def on_train_begin(self, logs=None):
+        clear_partials(self.folder)
+
     def on_epoch_end(self, epoch, logs=None):
         # The weights as well: a loss is of the weights before its step.
-        if not all(np.isfinite(x).all() for x in [list((logs or {}).values()), *map(np.asarray, self.model.state())]):
+        numbers = [list((logs or {}).values()), *map(ops.convert_to_numpy, self.model.state())]
+        if not all(np.isfinite(x).all() for x in numbers):
             return
-        save(self.folder / f"step-{int(self.model.step):09d}.npz", self.model, self.clock())
+        save(self.folder / f"step-{self.model.step:09d}.npz", self.model, self.clock())
         for old in existing(self.folder)[self.keep :]:
             old.unlink()
-        for left in self.folder.glob("*.partial"):  # of a process that was killed while it saved
-            if not re.search(rf"\.{os.getpid()}\.partial$", left.name):
-                left.unlink()

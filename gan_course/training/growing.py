@@ -3,7 +3,7 @@
     schedule = Schedule(64)
     gan = GrowingGAN(progan.build_generator(64), progan.build_discriminator(64), schedule)
     gan.compile()
-    gan.fit(faces("data/toon", schedule), epochs=...)
+    gan.fit(scheduled_faces("data/toon", schedule), epochs=...)
 
 All that a stage decides is a function of the step alone: level, alpha, batch size and rate. So a training that is
 resumed at step k goes on with the very pictures, the very alpha and the same compiled arithmetic.
@@ -14,13 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from gan_course.backend import of_batch_size, replicas
 from gan_course.data import pipeline
 from gan_course.errors import CourseError
 from gan_course.layers import blend, downsample, upsample
-from gan_course.training.adversarial import GAN
+from gan_course.models import progan
+from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, option
+from gan_course.training.gan import GAN, GANConfig
 
 # The paper's, for one GPU (the values of its second code release): from which resolution on which value holds.
 PAPER_BATCHES = {4: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
@@ -116,35 +118,18 @@ def _at(value, resolution):
     return value[max(below)]
 
 
-def faces(folder, schedule, *, start_step=0, epoch=200, **options):
+def scheduled_faces(folder, schedule, *, start_step=0, epoch=200, **options):
     """Return the endless dataset of a schedule: float32 (batch, resolution, resolution, 3) in [-1, 1].
 
     The batch at step k has the size of its stage; all are of the last resolution (`GrowingGAN` makes them smaller). The
     n-th picture shown is a function of the seed and n: `start_step=k` goes on exactly where k steps have ended.
 
     `epoch`: steps of what `fit` calls an epoch. `options`: those of `gan_course.data.pipeline.faces`, such as `seed`,
-    `mirror`, `part` and `limit`.
+    `mirror`, `part`, `attributes` and `limit`.
     """
-    stages = schedule.stages
-    unit = math.gcd(*(s.batch_size for s in stages))
-    first = schedule.images_at(start_step) // unit
-    # One stream of small batches for all stages, joined to the batches of their stage.
-    stream = pipeline.faces(folder, schedule.resolution, unit, start_step=first, **options)
-    starts = tf.constant([s.first_image // unit for s in stages], tf.int64)
-    counts = tf.constant([s.batch_size // unit for s in stages], tf.int64)
-
-    def stage(position, x):
-        return tf.searchsorted(starts, [position], side="right", out_type=tf.int64)[0] - 1
-
-    def join(stage, window):
-        return window.map(lambda position, x: x).batch(counts[stage])
-
-    numbered = stream.enumerate(start=first)
-    windows = numbered.group_by_window(stage, join, window_size_func=lambda stage: counts[stage])
-    shape = (-1, schedule.resolution, schedule.resolution, 3)
-    dataset = windows.map(lambda x: tf.reshape(x, shape)).prefetch(tf.data.AUTOTUNE)
-    dataset.image_count, dataset.steps_per_epoch = stream.image_count, epoch
-    return dataset
+    sizes = [(s.first_image, s.batch_size) for s in schedule.stages]
+    first = schedule.images_at(start_step)
+    return pipeline.faces_in_stages(folder, schedule.resolution, sizes, first, steps_per_epoch=epoch, **options)
 
 
 def _first_steps(generator, schedule):
@@ -156,25 +141,16 @@ def _first_steps(generator, schedule):
     return [steps.get(id(weight), 0) for weight in generator.weights]
 
 
-class _Follow(keras.callbacks.Callback):
-    """Keep the model on its schedule, step by step."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.first = self.model.step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.model.settle(self.first + batch + 1)
-
-
 class GrowingGAN(GAN):
-    """A `GAN` of two networks that grow by a `Schedule`; trained by plain `fit` with a dataset of `faces`.
+    """A `GAN` of two networks that grow by a `Schedule`; trained by plain `fit` with a dataset of `scheduled_faces`.
 
     What differs from `GAN`:
 
     - Each step works at its stage's level. Pictures come at the last resolution and are averaged down to the level's, and
       faded as the generator's are: x = (1 - alpha) * up(down(x)) + alpha * x. Otherwise D would know real pictures by
       their sharpness.
-    - Each stage has one compiled step of its own, traced once: alpha is a tensor, computed from the step. `traces` counts.
+    - Each stage has one compiled step of its own, traced once: alpha is a variable. `traces` counts
+      (under PyTorch nothing is compiled, and each step counts).
     - When a stage begins, both optimisers forget (their averages and counts become 0), as in the paper's code: what they
       knew of the gradients' size was of another network. The rates are the schedule's.
     - The default loss is WGAN-GP with drift (appendix A.1). For the non-saturating loss with R1, give
@@ -217,27 +193,34 @@ class GrowingGAN(GAN):
         )
         self.ema_generator.full_size = True
         self.schedule, self.stage, self.traces = schedule, None, {}
-
-    def compile(self, g_optimizer=None, d_optimizer=None, **kwargs):
-        """As `GAN.compile`; the default is Adam with betas (0, 0.99) and epsilon 1e-8, as in the paper."""
-        optimizers = (
-            optimizer or keras.optimizers.Adam(beta_1=0.0, beta_2=0.99, epsilon=1e-8)
-            for optimizer in (g_optimizer, d_optimizer)
+        # Alpha for the compiled step. (Computed there it would need float64, which Apple's GPUs lack.)
+        self.fade = self.add_weight(
+            shape=(),
+            dtype="float32",
+            initializer="ones",
+            trainable=False,
+            aggregation="only_first_replica",
+            name="fade",
         )
+
+    def default_optimizer(self):
+        """Return Adam with betas (0, 0.99) and epsilon 1e-8, as in the paper. The rate is the schedule's."""
+        return keras.optimizers.Adam(beta_1=0.0, beta_2=0.99, epsilon=1e-8)
+
+    def compile(self, *optimizers, **kwargs):
         super().compile(*optimizers, **kwargs)
         self.stage = None
-        self.settle()
+        self.follow_schedule()
 
-    def _prepared(self, optimizer, network):
-        optimizer.build(network.weights)  # for all levels, also those that come later
-        return super()._prepared(optimizer, network)
+    def weights_to_train(self, network):
+        return network.weights  # for all levels, also those that come later
 
-    def _ages(self):
+    def steps_trained(self, network):
         step = ops.cast(self.counter, "float32")
         ages = {first: ops.maximum(step - first, 0.0) for first in set(self.first_steps)}
         return [ages[first] for first in self.first_steps]
 
-    def settle(self, step=None):
+    def follow_schedule(self, step=None):
         """Bring level, alpha, rates and compiled step to those of `step` (None: the model's).
 
         Where a stage has just begun, the optimisers are reset as well.
@@ -247,6 +230,7 @@ class GrowingGAN(GAN):
         for network in (self.generator, self.discriminator, self.ema_generator):
             # A float: 1.0 is not faded, and in a fade alpha stays below 1.
             network.grow(stage.level, alpha)
+        self.fade.assign(alpha)
         if stage is self.stage:
             return
         self.stage = stage
@@ -259,41 +243,82 @@ class GrowingGAN(GAN):
                         variable.assign(ops.zeros_like(variable))
         self.make_train_function(force=True)
 
-    def fit(self, x=None, *args, callbacks=(), **kwargs):
-        """Train, as `GAN.fit`; `x` is a dataset of `faces`, or any of batches of the stages' sizes."""
-        self.settle()
-        return super().fit(x, *args, callbacks=[_Follow(), *callbacks], **kwargs)
-
     def train_step(self, data):
-        # This Python code runs when the step is traced, once a stage; what it builds runs at every step.
+        # Under TensorFlow this Python code runs when the step is traced, once a stage.
         stage = self.stage
         self.traces[stage] = self.traces.get(stage, 0) + 1
-        real = data[0] if isinstance(data, (tuple, list)) else data
-        size = stage.batch_size // tf.distribute.get_replica_context().num_replicas_in_sync
-        real = tf.ensure_shape(real, (size, *real.shape[1:]))  # another count would make alpha wrong
-        alpha = 1.0
-        if stage.fading:
-            shown = (self.counter.value - stage.first_step) * stage.batch_size
-            # Divided in float64: exact to the last bit of float32.
-            alpha = ops.cast(ops.cast(shown, "float64") / stage.images, "float32")
+        alpha = ops.stop_gradient(self.fade.value) if stage.fading else 1.0
         networks = self.generator, self.discriminator
         before = [network.alpha for network in networks]
         try:
             for network in networks:
                 network.grow(stage.level, alpha)
-            logs = super().train_step(self.real_at(real, stage.level, alpha if stage.fading else None))
+            logs = super().train_step(data)
         finally:  # a tensor of this step means nothing outside
             for network, number in zip(networks, before, strict=True):
                 network.grow(stage.level, number)
-        return logs | {"resolution": tf.constant(float(stage.resolution)), "alpha": tf.constant(1.0) * alpha}
+        return logs | {"resolution": ops.convert_to_tensor(float(stage.resolution)), "alpha": ops.ones(()) * alpha}
 
-    def _gamma(self):
+    def unpack(self, data):
+        """Return real pictures as D sees them in this step, and their conditions."""
+        real, condition = super().unpack(data)
+        real = of_batch_size(real, self.stage.batch_size // replicas()[0])  # another would make alpha wrong
+        return self.real_at(real, self.stage.level, self.discriminator.alpha if self.stage.fading else None), condition
+
+    def r1_weight(self):
         # A pixel of 4x4 stands for 256 pixels of 64x64, and the slope with respect to it is the sum of theirs. The
         # squares of these slopes, summed over the fewer pixels, are 256 times those of the same D at 64x64.
-        return self.r1_gamma / 4 ** (self.discriminator.full_level - self.stage.level)
+        return super().r1_weight() / 4 ** (self.discriminator.full_level - self.stage.level)
 
     def real_at(self, pictures, level, alpha=None):
         """Return real pictures as D sees them at `level`: averaged down and, with an `alpha`, faded."""
         factor = pictures.shape[1] // 2**level
         pictures = downsample(pictures, factor) if factor > 1 else pictures
         return pictures if alpha is None else blend(upsample(downsample(pictures)), pictures, alpha)
+
+
+@dataclass(frozen=True)
+class ProGANConfig(GANConfig):
+    """The course's ProGAN (lesson 05): channels and pictures that two cores can afford.
+
+    Karras et al. 2018 have loss='wasserstein', gp_weight=10, drift=1e-3, r1_gamma=0 and rate=1e-3: fit for their
+    millions of pictures, far behind in a training of minutes (benchmarks/README.md).
+    """
+
+    model: str = "progan"
+    batch_size: int = option(16, "pictures in one step at the last resolution; it doubles with each halving", WHOLE)
+    latent_dim: int = option(128, "numbers in a latent vector", WHOLE)
+    width: int = option(32, "channels at the last resolution; they double downwards", WHOLE)
+    max_width: int = option(128, "most channels of any layer", WHOLE)
+    rate: float = option(2e-3, "Adam's learning rate, both players", ABOVE_0, steered=True)
+    start: int = option(4, "first resolution; with that of --resolution the networks are not grown")
+    fade_images: int = option(40_000, "pictures in which a new resolution is faded in", FROM_0)
+    stable_images: int = option(60_000, "pictures for a resolution after its fade", WHOLE)
+    max_batch: int = option(32, "most pictures in one step, at the low resolutions", WHOLE)
+
+    def schedule(self):
+        """Return the `Schedule`."""
+        largest = max(self.max_batch, self.batch_size)
+        powers = [2**level for level in range(2, 11)]
+        batches = {r: min(largest, self.batch_size * self.resolution // r) for r in powers}
+        return Schedule(self.resolution, self.fade_images, self.stable_images, batches, self.rate, self.start)
+
+    def network(self):
+        return progan.build_generator(
+            self.resolution, self.latent_dim, self.width * self.resolution // 2, self.max_width
+        )
+
+    def discriminator(self):
+        return progan.build_discriminator(self.resolution, self.width * self.resolution // 2, self.max_width)
+
+    def trainer(self):
+        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), **self.gan_options())
+        gan.compile()
+        return gan
+
+    def dataset(self, source, start_step=0):
+        options = dict(mirror=self.mirror, seed=self.seed, start_step=start_step)
+        return scheduled_faces(source, self.schedule(), **options)
+
+    def images_at(self, step):
+        return self.schedule().images_at(step)

@@ -6,7 +6,6 @@ The model behind `gan_course.widgets.gan_lab`, after GAN Lab (Kahng et al. 2019)
 import math
 from dataclasses import dataclass
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
 import tensorflow as tf
@@ -14,9 +13,9 @@ from keras import ops
 
 from gan_course.data import points
 from gan_course.errors import CourseError
+from gan_course.latent.sampling import fixed_latent
 from gan_course.models import point_gan
-from gan_course.training.adversarial import GAN
-from gan_course.training.callbacks import fixed_latent
+from gan_course.training.gan import GAN
 
 DATA = {"ring": points.ring, "grid": points.grid}
 # Weights that suit the plane. The penalty on lines is 0.1 as in Gulrajani et al. 2017's own code for toy data.

@@ -4,7 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from gan_course import show
-from gan_course.training.callbacks import fixed_latent
+from gan_course.latent.sampling import fixed_latent
 
 
 class LatentWalk:

@@ -7,7 +7,6 @@ import keras
 import matplotlib.pyplot as plt
 
 from gan_course import show
-from gan_course.training.callbacks import fixed_latent
 
 DISTANCES = ("ffd", "fid")  # what `metrics.Distance` adds to the logs, in the epochs in which it measures
 
@@ -25,11 +24,10 @@ def in_notebook():
 class LiveMonitor(keras.callbacks.Callback):
     """Show, while `fit` runs, one picture that renews itself: faces on the left, curves on the right.
 
-    The faces are the averaged generator's, of `count` latent vectors that stay the same, so that you see them
-    change. The picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook.
-    Outside Jupyter one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of
-    callbacks, the distance is a further curve. Of a network that grows (`training.growing`) the title also tells the
-    resolution and the fade.
+    The `count` faces are of latent vectors that stay the same (`Trainer.sample`), so that you see them change. The
+    picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook. Outside Jupyter
+    one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of callbacks, the distance
+    is a further curve. Of a network that grows (`training.growing`) the title also tells the resolution and the fade.
 
     `pause`: seconds that the drawing took in all, to leave out of a measured training time.
     """
@@ -43,7 +41,6 @@ class LiveMonitor(keras.callbacks.Callback):
         self.batches = self.whole = 0
 
     def on_train_begin(self, logs=None):
-        self.latent = fixed_latent(self.count, self.model.latent_dim, self.seed)
         self.notebook = in_notebook()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -58,7 +55,7 @@ class LiveMonitor(keras.callbacks.Callback):
         self.whole = max(self.whole, self.batches)
         if self.batches < self.whole / 2:  # cut short by a limit: a mean of so few steps would be a false jump
             return
-        self.steps.append(int(self.model.step))
+        self.steps.append(self.model.step)
         for name in set(logs) - set(DISTANCES):
             self.history.setdefault(name, []).append(logs[name])
         if not self.notebook:
@@ -98,27 +95,20 @@ class LiveMonitor(keras.callbacks.Callback):
 
     def figure(self):
         """Return the picture as a matplotlib figure (the caller closes it)."""
-        panels = 3 + bool(self.distances)
-        figure, (left, upper, lower, *more) = plt.subplots(
-            1, panels, figsize=(4.3 * panels, 4.2), width_ratios=[1.1] + [1] * (panels - 1)
-        )
-        left.imshow(show.sheet(self.model(self.latent)))
-        left.set_axis_off()
-        left.set_title(self.caption())
-        show.curves(
-            upper, self.steps, {k: self.history[k] for k in ("d_loss", "g_loss")}, {"d_loss": "D", "g_loss": "G"}
-        )
-        upper.set_title("loss")
-        probabilities = self.model.adversarial.probabilities
-        show.curves(
-            lower, self.steps, {k: self.history[k] for k in ("real", "fake")}, {"real": "D(x)", "fake": "D(G(z))"}
-        )
-        lower.set_title("probability 'real'" if probabilities else "score")
-        if probabilities:
-            lower.set_ylim(0, 1)
+        curves = self.model.curves
+        panels = 1 + len(curves) + bool(self.distances)
+        figure, axes = plt.subplots(1, panels, figsize=(4.3 * panels, 4.2), width_ratios=[1.1] + [1] * (panels - 1))
+        axes[0].imshow(show.sheet(self.model.sample(self.count, self.seed)))
+        axes[0].set_axis_off()
+        axes[0].set_title(self.caption())
+        for ax, (title, names) in zip(axes[1:], curves.items(), strict=False):
+            show.curves(ax, self.steps, {name: self.history[name] for name in names}, names)
+            ax.set_title(title)
+            if title.startswith("probability"):
+                ax.set_ylim(0, 1)
         for name, (steps, values) in self.distances.items():
-            show.curves(more[0], steps, {name: values}, {name: name.upper()})
-            more[0].set_title("distance to real faces")
-            more[0].set_ylim(bottom=0)
+            show.curves(axes[-1], steps, {name: values}, {name: name.upper()})
+            axes[-1].set_title("distance to real faces")
+            axes[-1].set_ylim(bottom=0)
         figure.tight_layout()
         return figure

@@ -4,44 +4,55 @@ OUT/attributes.weights.h5   the network; `gan_course.models.attributes.build` wi
 OUT/report.json             settings, minutes, epochs, and the test part's table; written last
 """
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import json
+import math
 import time
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
+from keras import ops
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from gan_course.data.celeba import open_faces
-from gan_course.data.pipeline import faces, load
+from gan_course.data.pipeline import endless, faces, load
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import whole
 from gan_course.models import attributes as networks
+from gan_course.training.base import WHOLE, Config, option
 
 WEIGHTS = "attributes.weights.h5"
 REPORT = "report.json"
 
 
-def vary(x, seed):
-    """Return pictures (batch, r, r, 3) in [-1, 1], each a little moved, turned, enlarged, lighter and flatter.
+class Augment(keras.layers.Layer):
+    """While training, each picture a little moved, turned, enlarged, lighter and flatter; else as it is.
 
-    Up to 3 of 64 pixels, 6 degrees, 8%, 0.1 and 10%. The same `seed`, two whole numbers, gives the same pictures.
+    Up to 3 of 64 pixels, 6 degrees, 8%, 0.1 and 10%. Pictures (batch, r, r, 3) in [-1, 1]. `seed`: of the variations.
     """
-    batch, size = tf.shape(x)[0], x.shape[1]
-    dx, dy, turn, zoom, light, contrast = tf.unstack(tf.random.stateless_uniform((6, batch), seed, -1.0, 1.0))
-    angle, scale = turn * (6 * np.pi / 180), 1 / (1 + 0.08 * zoom)
-    a, b, centre = scale * tf.cos(angle), scale * tf.sin(angle), (size - 1) / 2
-    shift_x, shift_y = dx * (3 * size / 64), dy * (3 * size / 64)
-    # Where each output pixel comes from: a turn and a scale about the centre, then a shift.
-    rows = [a, -b, centre * (1 - a + b) + shift_x, b, a, centre * (1 - a - b) + shift_y, 0 * a, 0 * a]
-    x = keras.ops.image.affine_transform(x, tf.stack(rows, axis=1), fill_mode="nearest")
-    x = x * (1 + 0.1 * contrast)[:, None, None, None] + 0.1 * light[:, None, None, None]
-    return tf.clip_by_value(x, -1.0, 1.0)
+
+    def __init__(self, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.seeds = keras.random.SeedGenerator(seed)
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        batch, size = ops.shape(x)[0], x.shape[1]
+        numbers = keras.random.uniform((batch, 6), -1.0, 1.0, seed=self.seeds)
+        dx, dy, turn, zoom, light, contrast = (numbers[:, i] for i in range(6))
+        angle, scale = turn * (6 * math.pi / 180), 1 / (1 + 0.08 * zoom)
+        a, b, centre = scale * ops.cos(angle), scale * ops.sin(angle), (size - 1) / 2
+        shift_x, shift_y = dx * (3 * size / 64), dy * (3 * size / 64)
+        # Where each output pixel comes from: a turn and a scale about the centre, then a shift.
+        rows = [a, -b, centre * (1 - a + b) + shift_x, b, a, centre * (1 - a - b) + shift_y, 0 * a, 0 * a]
+        x = ops.image.affine_transform(x, ops.stack(rows, axis=1), fill_mode="nearest")
+        x = x * (1 + 0.1 * contrast)[:, None, None, None] + 0.1 * light[:, None, None, None]
+        return ops.clip(x, -1.0, 1.0)
 
 
 def read(source, attributes, resolution, part):
@@ -99,10 +110,10 @@ def measure(logits, labels, attributes):
     return pd.DataFrame(rows).set_index("attribute").astype(float)
 
 
-def text(table):
+def table_text(table):
     """Return the table of `measure` as text, with the mean of each column in the last line."""
-    whole = pd.concat([table, table.mean().to_frame("mean").T])
-    return whole.to_string(float_format="%.3f", na_rep="-")
+    with_mean = pd.concat([table, table.mean().to_frame("mean").T])
+    return with_mean.to_string(float_format="%.3f", na_rep="-")
 
 
 def report(model, data, attributes, part="test"):
@@ -111,13 +122,35 @@ def report(model, data, attributes, part="test"):
     return measure(model.predict(pictures, batch_size=256, verbose=0), labels, attributes)
 
 
+class _Keep(keras.callbacks.Callback):
+    """Write the network whenever its mean AUC on the validation faces is the best so far; `best_epoch` counts from 1.
+
+    So a full disk shows after the first epoch, and a training that is stopped has not been for nothing.
+    """
+
+    def __init__(self, network, path):
+        super().__init__()
+        self.network, self.path = network, path
+        self.best, self.best_epoch, self.epochs, self.history = -1.0, 0, 0, {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs = epoch + 1
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(_number(value))
+        if logs["val_auc"] > self.best:
+            self.best, self.best_epoch = logs["val_auc"], epoch + 1
+            with whole(self.path) as partial:
+                self.network.save_weights(partial)
+
+
 def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64, batch_size=64, rate=2e-3):
     """Train a network on the folder `data`, write it into the folder `out`, and return (model, table).
 
     attributes: default all that the folder has. The table is `measure`'s on the test part. AdamW with cosine
     decay, binary cross-entropy averaged over attributes; the epoch with the best mean AUC on the validation part
-    is kept, and calibrated there.
-    Raises `CourseError` for a folder without attributes, an unknown one, wrong numbers and an `out` with files.
+    is kept, and calibrated there. Ctrl-C ends the training early, with the best network so far.
+    Raises `CourseError` for a folder without attributes, an unknown one, wrong numbers and an `out` with files, and
+    OSError, before the work begins, for one that cannot be written.
     """
     out = Path(out)
     if epochs < 1 or seed < 0 or not rate > 0:
@@ -129,45 +162,46 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
         source.labels(source.names[:1], [])  # raises where there are none
         attributes = list(source.attributes.columns)
     keras.utils.set_random_seed(seed)
-    model = networks.build(attributes, width, resolution)
+    config = AttributesConfig(attributes=list(attributes), width=width, resolution=resolution, seed=seed)
+    network = config.network()
     dataset = faces(source, resolution, batch_size, attributes=attributes, seed=seed)
     steps = dataset.steps_per_epoch
     validation = read(source, attributes, resolution, "val")
     test = read(source, attributes, resolution, "test")  # before the work: a part may be empty
+    with whole(out / WEIGHTS) as partial:  # a folder that cannot be written is told now, too
+        partial.touch()
+    (out / WEIGHTS).unlink()
 
-    def varied(step, batch):
-        pictures, labels = batch
-        return vary(pictures, tf.stack([seed, step])), labels
-
-    dataset = dataset.enumerate().map(varied, num_parallel_calls=2).prefetch(2)
+    model = keras.Sequential([keras.Input(network.input_shape[1:]), Augment(seed), network])
     schedule = keras.optimizers.schedules.CosineDecay(0.0, epochs * steps, warmup_target=rate, warmup_steps=steps)
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=0.05),
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[keras.metrics.AUC(multi_label=True, num_labels=len(attributes), from_logits=True, name="auc")],
     )
-    best = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=epochs, restore_best_weights=True)
-    begin = time.perf_counter()
+    keep, begin = _Keep(network, out / WEIGHTS), time.perf_counter()
     length = {"epochs": epochs, "steps_per_epoch": steps, "shuffle": False}  # the dataset shuffles
-    history = model.fit(dataset, **length, validation_data=validation, callbacks=[best]).history
+    try:
+        model.fit(endless(dataset), **length, validation_data=validation, callbacks=[keep])
+    except KeyboardInterrupt:
+        if not keep.best_epoch:
+            raise
+        print(f"Stopped after {keep.epochs} of {epochs} epochs; the best network so far is kept.")
     minutes = (time.perf_counter() - begin) / 60
-    network = networks.build(attributes, width, resolution)  # without the optimiser, which would be saved as well
-    network.set_weights(model.get_weights())
+    network.load_weights(out / WEIGHTS)
     calibrate(network, network.predict(validation[0], batch_size=256, verbose=0), validation[1])
     table = measure(network.predict(test[0], batch_size=256, verbose=0), test[1], attributes)
-
-    settings = {"model": "attributes", "attributes": attributes, "width": width, "resolution": resolution, "seed": seed}
     written = {
-        "settings": settings,
+        "settings": config.to_dict(),
         "data": Path(data).resolve().name,
         "faces": {part: len(source.split(part)) for part in ("train", "val", "test")},
-        "epochs": epochs,
-        "best_epoch": best.best_epoch + 1,
+        "epochs": keep.epochs,
+        "best_epoch": keep.best_epoch,
         "minutes": round(minutes, 1),
         "mean_balanced": _number(table["balanced"].mean()),
         "mean_auc": _number(table["auc"].mean()),
         "test": {name: {key: _number(value) for key, value in row.items()} for name, row in table.T.items()},
-        "history": {name: [_number(value) for value in values] for name, values in history.items()},
+        "history": keep.history,
     }
     with whole(out / WEIGHTS) as partial:
         network.save_weights(partial)
@@ -179,3 +213,20 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
 def _number(value):
     """Four digits; None where there is no number, since JSON knows no NaN."""
     return round(float(value), 4) if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class AttributesConfig(Config):
+    """The attribute networks. They draw nothing; `python -m gan_course attributes` trains them (`train`)."""
+
+    model: str = "attributes"
+    attributes: list = field(default_factory=list)
+    width: int = option(32, "channels of the first layer", WHOLE)
+
+    draws = False
+
+    def network(self):
+        return networks.build(self.attributes, self.width, self.resolution)
+
+    def to_dict(self):
+        return {name: getattr(self, name) for name in ("model", "attributes", "width", "resolution", "seed")}
