@@ -1,19 +1,9 @@
-"""Paths that users give, and writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one."""
 
 import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
-
-from gan_course.errors import CourseError
-
-
-def expand(path):
-    """Return `path` as a `Path`, with `~` replaced by the home folder: shells do not do it in quotes or after `=`."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise CourseError(f"'{path}' names a home folder that does not exist; give the whole path.") from error
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 from gan_course.errors import CourseError
-from gan_course.files import expand
 
 PROFILES = ("smoke", "laptop", "gpu")
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +31,14 @@ def profile():
 def choose(**by_profile):
     """Return the value for this profile: `choose(smoke=2, laptop=1500, gpu=20000)`."""
     return by_profile[profile()]
+
+
+def expand(path):
+    """Return `path` as a `Path`, with `~` replaced by the home folder: shells do not do it in quotes or after `=`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise CourseError(f"'{path}' names a home folder that does not exist; give the whole path.") from error
 
 
 def data_folder():

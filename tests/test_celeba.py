@@ -226,6 +226,26 @@ def test_annotation_that_is_something_else(data, tmp_path):
         open_faces(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["list_eval_partition.txt", "list_eval_partition.csv", "identity_CelebA.txt"])
+@pytest.mark.parametrize(
+    "data", [b"", b"30\n", b"image_id,partition\n", b"\n\n\n", b"PK\x03\x04\x00", b";;;", b"30;\n;"]
+)
+def test_list_without_rows(file, data, tmp_path):
+    write(tmp_path, {**images(), file: data})
+    with pytest.raises(CourseError, match=file):
+        open_faces(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_list_of_few_rows(count, tmp_path):
+    text = annotation()
+    text["list_attr_celeba.txt"] = "\n".join(text["list_attr_celeba.txt"].splitlines()[: 2 + count])
+    faces = open_faces(
+        write(tmp_path, {**images(names=NAMES[:count]), "list_attr_celeba.txt": text["list_attr_celeba.txt"]})
+    )
+    assert faces.names.tolist() == NAMES[:count] and list(faces.attributes.columns) == COLUMNS
+
+
 def test_annotation_of_other_images(tmp_path):
     write(tmp_path, {"img_align_celeba/me.jpg": jpeg(), **annotation()})
     with pytest.raises(CourseError, match="None of the 1 images"):

@@ -417,6 +417,7 @@ def test_faces_of_two_sources_are_never_mixed(second, tmp_path, monkeypatch, req
             path = write_zip(tmp_path / "b.zip", other)
         faces = fetch.fetch(path, out)
         assert [faces.read(name) for name in NAMES] == list(other.values()) and faces.attributes is None
+    assert not half.exists()
 
 
 @pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")

@@ -16,7 +16,7 @@ from collections import Counter
 from contextlib import suppress
 
 from gan_course.errors import CourseError
-from gan_course.files import expand
+from gan_course.settings import expand
 
 # What `zipfile` raises for damaged, encrypted and unsupported entries.
 BROKEN_ZIP = (

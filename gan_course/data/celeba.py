@@ -28,7 +28,7 @@ import pandas as pd
 
 from gan_course.data.archive import find_images, is_image, is_page, left_out_count, some
 from gan_course.errors import CourseError
-from gan_course.files import expand
+from gan_course.settings import expand
 
 PARTS = ("train", "val", "test")
 PART_FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
@@ -180,7 +180,7 @@ def _read_table(store, kind):
         header = []
     if not header and kind is ATTRIBUTES:
         raise CourseError(f"'{file}' has no line with the attributes' names; download it again.")
-    usual = statistics.mode(len(line.split(divider)) for line in lines[skip + 1 : 9] if line.strip() or not skip)
+    usual = statistics.mode([len(line.split(divider)) for line in lines[skip + 1 :] if line.strip()] or [0])
     named = len(header) >= usual  # has a name for the image column
     columns = len(header) + (not named) if header else 2
     skip += bool(header)

@@ -32,7 +32,7 @@ from gan_course import settings
 from gan_course.data import celeba
 from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official, left_out_count, some
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import expand, whole
+from gan_course.files import whole
 from gan_course.progress import progress
 
 LICENCE = """\
@@ -116,7 +116,7 @@ def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_
     when the licence is not accepted, the disk is too full, the network breaks, a quota or login stops the
     download, or a file is damaged.
     """
-    out = expand(out) if out is not None else settings.data_folder() / "celeba"
+    out = settings.expand(out) if out is not None else settings.data_folder() / "celeba"
     try:
         if source in ("kaggle", "drive"):
             _agree(accept)
@@ -126,7 +126,8 @@ def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_
             else:
                 _from_drive(out, drive_url)
         else:
-            _from_path(expand(source), out)
+            _from_path(settings.expand(source), out)
+        shutil.rmtree(_part(out / "img_align_celeba"), ignore_errors=True)  # of a source that broke off before
     except OSError as error:
         raise CourseError(
             f"Cannot read or write '{error.filename or out}' ({error.strerror or error}); make room, check your "

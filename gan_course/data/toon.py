@@ -33,7 +33,7 @@ from PIL import Image
 from gan_course import settings
 from gan_course.data.archive import find_images, is_image
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import expand, whole
+from gan_course.files import whole
 from gan_course.progress import progress
 
 VERSION = 1  # of the drawing and of the probabilities: raise it when a face would change
@@ -572,7 +572,7 @@ def render(out, count=12000, seed=0, resolution=128, workers=None):
     `if __name__ == "__main__":` (Python's rule for processes); otherwise one process draws alone.
     Raises CourseError for a wrong number, a folder of other images or settings, or a full disk.
     """
-    out = expand(out)
+    out = settings.expand(out)
     count = _whole_number("count", count, 1, 999_999)
     seed = _whole_number("seed", seed, 0, 2**63 - 1)
     resolution = _whole_number("resolution", resolution, 16, 2048)
@@ -627,7 +627,7 @@ def ensure(path=None, count=None):
     """
     if path is None and os.environ.get("GAN_COURSE_FACES"):
         return settings.faces_folder()
-    out = expand(path or settings.faces_folder())
+    out = settings.expand(path or settings.faces_folder())
     begun = _settings_of(out) or {}
     default = 256 if os.environ.get("GAN_COURSE_PROFILE") == "smoke" else 12000
     count = begun.get("count", default) if count is None else count
@@ -640,7 +640,7 @@ def is_cartoon(path):
     path: a folder or zip, in any way that `open_faces` reads; toon.json lies in or around the images.
     """
     try:
-        return (expand(path) / SETTINGS).is_file() or find_images(path).find((SETTINGS,)) is not None
+        return (settings.expand(path) / SETTINGS).is_file() or find_images(path).find((SETTINGS,)) is not None
     except CourseError:  # no faces there: whoever reads them says so
         return False
 
