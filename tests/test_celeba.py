@@ -1,5 +1,6 @@
 """The reader of CelebA folders and zips, on small images made here."""
 
+import hashlib
 import io
 import os
 import tarfile
@@ -625,9 +626,14 @@ REAL = Path(os.environ.get("GAN_COURSE_REAL_FACES", "nowhere"))
 def test_real_faces():
     half = open_faces(REAL / "celeba_half")
     assert len(half) == 10_000 and half.missing == 192_599 and half.attributes.shape == (10_000, 40)
+    order = hashlib.sha256("\n".join(half.names).encode() + half.parts.tobytes()).hexdigest()
+    assert order.startswith("ff31f15446306144")  # shipped weights and stored numbers are of these parts
     people = [set(half.identity[half.parts == part]) for part in range(3)]
     assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
     assert np.abs(np.bincount(half.parts) / 10_000 - [0.8, 0.1, 0.1]).max() < 0.02
+
+    lfw = open_faces(REAL / "face2text")
+    assert len(lfw) == 400 and len(set(lfw.folders)) == 400 and "taken as one person" in " ".join(lfw.notes)
 
     full = open_faces(REAL / "celeba_fullres" / "img_align_celeba.zip")
     assert len(full) == 558 and full.attributes is None
