@@ -172,7 +172,7 @@ def _read_table(store, kind):
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # a spreadsheet's "Unicode text"
         data = data.decode("utf-16", errors="replace").encode()
     lines = data[:10_000].decode("utf-8-sig", errors="replace").splitlines()[:10] + ["", ""]
-    skip = 1 if lines[0].strip(" ,;\t").isdigit() else 0
+    skip = 1 if lines[0].strip(" ,;\t").isdecimal() else 0
     announced = int(lines[0].strip(" ,;\t")) if skip else 0
     divider = next((mark for mark in ";,\t" if mark in lines[skip].strip()), None)  # None: spaces
     header = [_bare(cell) for cell in lines[skip].split(divider)]
