@@ -198,15 +198,16 @@ def _place_problem(real, fake, x, what):
     u = ((x - real) / (fake - real)).reshape(len(x), -1)  # one place for each number
     places = u.mean(axis=1)
     if np.allclose(u, 0, atol=1e-3):
-        return f"For {what} you penalise the slope at the real ones only; WGAN-GP asks on the lines to the generated ones."
+        return (
+            f"For {what} you penalise the slope at the real ones only; WGAN-GP asks on the lines to the generated ones."
+        )
     if np.allclose(u, 1, atol=1e-3):
         return f"For {what} you penalise the slope at the generated ones only; draw a place u on each line."
     if np.ptp(u, axis=1).max() > 1e-2:
+        if u.min() < -1e-3 or u.max() > 1 + 1e-3:
+            return f"For {what} the places are not on the lines from the real ones to the generated ones."
         ones = ", ".join("1" for _ in x.shape[1:])
-        return (
-            f"For {what} the places are not on the line from a real one to its generated one: all numbers of an example "
-            f"need the same u. Draw u with the shape (batch, {ones})."
-        )
+        return f"For {what} each number has its own u, so the places leave the line. Draw u with the shape (batch, {ones})."
     if np.ptp(places) < 1e-3:
         return f"For {what} all examples use the same u = {places[0]:.2f}; draw one u for *each* example."
     if places.min() < -1e-3 or places.max() > 1 + 1e-3:
@@ -232,7 +233,8 @@ def check_penalty(function):
             slope = steep * weight / np.sqrt(np.sum(weight**2))
             critic = _Critic(shape, bend, slope.astype("float32"))
             words = f"{what} and a bowl" if bend else f"{what} and a plane of slope {steep:g}"
-            answer = run("penalty_of", function, {"critic": critic.__call__, "real": real, "fake": fake}, what=words)
+            given = {"critic": lambda x, critic=critic: critic(x), "real": real, "fake": fake}
+            answer = run("penalty_of", function, given, what=words)
             expect(not isinstance(answer, Failure), f"penalty_of {answer}")
             expect(
                 answer[0].shape == (),
@@ -247,9 +249,8 @@ def check_penalty(function):
                 problem = _place_problem(*arrays, asked[which], what)
             trials.append((words, answer, right[which], critic.gradients(asked[which]) + np.zeros(shape)))
             if bend:
-                run("penalty_of", function, {"critic": critic.__call__, "real": real, "fake": fake})
-                again = critic.asked()[0]
-                if not problem and np.allclose(again, asked[0]):
+                run("penalty_of", function, given)
+                if not problem and np.allclose(critic.asked()[which], asked[which]):
                     problem = f"For {what} u is the same in every call; draw it inside the function, without a seed."
     wrong = [trial for trial in trials if not same(trial[1], trial[2], 1e-3)]
     for hint, value in WRONG_PENALTIES:

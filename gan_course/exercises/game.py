@@ -8,7 +8,7 @@ from gan_course.exercises.engine import Exercise, Failure, NotYet, difference, e
 # --- the losses ---------------------------------------------------------------------------------------
 
 _rng = np.random.default_rng(1)
-DIGITS = "log(sigmoid(score)) runs out of digits: use ops.softplus on the raw score."
+DIGITS = "For sure scores like these, log(sigmoid(score)) and log(1 + exp(score)) run out of digits: use ops.softplus."
 
 
 def _scores(*shape, scale=2.0, shift=0.0):
@@ -107,7 +107,9 @@ def game_losses(discriminator_loss, generator_loss):
 def _network(inputs, *widths):
     dense = [
         keras.layers.Dense(
-            n, "tanh" if n > 1 else None, kernel_initializer=keras.initializers.RandomNormal(stddev=0.5, seed=10 * n + i)
+            n,
+            "tanh" if n > 1 else None,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.5, seed=10 * n + i),
         )
         for i, n in enumerate(widths)
     ]

@@ -162,9 +162,7 @@ def _pair(count, share, agree, dtype="float32"):
     return a, np.where(_rng.permutation(np.arange(count) < agree * count), a, 1 - a).astype(dtype)
 
 
-DDOF = (
-    "The mean divides by n in one place and by n - 1 in the other (ddof): take np.mean and np.std, which both divide by n."
-)
+DDOF = "The mean divides by n in one place and by n - 1 in the other (ddof): take np.mean and np.std, which both divide by n."
 FLAT = "Where an attribute is the same for all, its standard deviation is 0: return 0.0 before you divide."
 some, equal = _pair(9, 0.4, 1)
 _two = _pair(8, 0.5, 0.6)[0]
