@@ -139,32 +139,33 @@ def same(answer, other, tolerance):
     return all(_close(a, b, tolerance) for a, b in zip(answer, other, strict=True))
 
 
-def _close(a, b, tolerance):
+def _size(x):
+    return np.abs(x[np.isfinite(x)]).max(initial=0)
+
+
+def _close(a, b, tolerance, size=None):
     if a.shape != b.shape or "U" in (a.dtype.kind, b.dtype.kind):
         return np.array_equal(a, b)
-    size = np.abs(b[np.isfinite(b)]).max(initial=0)
+    size = _size(b) if size is None else size
     return np.allclose(a, b, rtol=tolerance, atol=tolerance * size + 1e-9, equal_nan=True)
 
 
 def difference(answer, right, tolerance, names=()):
     """Say where two unequal `parts` differ, with enough digits to see it."""
-    for i, (a, b) in enumerate(zip(answer, right, strict=True)):
-        which = f" for '{names[i]}'" if names else ""
+    which = [f" for '{name}'" for name in names] or [""]
+    for a, b, where in zip(answer, right, which, strict=True):
         if a.shape != b.shape:
-            return f"you return the shape {a.shape}{which}; it should be {b.shape}."
-    if sum(x.size for x in right) > 6:
-        i, a, b = next((i, a, b) for i, (a, b) in enumerate(zip(answer, right)) if not _close(a, b, tolerance))  # noqa: B905
-        wrong = ~np.isclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max() + 1e-9)
-        place = tuple(int(x) for x in np.argwhere(wrong)[0])
-        which = f" at the place {list(place)}" + (f" of '{names[i]}'" if names else "")
-        answer, right = (a[place],), (b[place],)
-    else:
-        which = ""
+            return f"you return the shape {a.shape}{where}; it should be {b.shape}."
+    where = ""
+    if sum(x.size for x in right) > 6:  # only the first wrong number
+        a, b, where = next(x for x in zip(answer, right, which, strict=True) if not _close(*x[:2], tolerance))
+        place = next(i for i in np.ndindex(a.shape) if not _close(a[i], b[i], tolerance, _size(b)))
+        answer, right, where = (a[place],), (b[place],), f" at the place {list(place)}{where}"
     for digits in range(4, 18):
         got, wanted = (_text(x, digits) for x in (answer, right))
         if got != wanted:
             break
-    return f"you return {got}{which}; it should be {wanted}."
+    return f"you return {got}{where}; it should be {wanted}."
 
 
 def _text(values, digits):
@@ -179,7 +180,7 @@ class Exercise:
 
     right: the right answer; its name (without _) and its arguments' names are those of the notebook.
     cases: tuples of arguments. edges: (rule, arguments): a case that needs a rule of its own, which the student hears.
-    mistakes: (hint, wrong answer).
+    mistakes: (hint, wrong answer, another way to the same mistake ...).
     praise: what a student hears who is right. rule: what is added where no cause is known.
     names: of the values, where it returns several. dtypes: a NumPy type for each value, where the text asks for one.
     tolerance: relative to each number and to the largest one. tensors: arrays are given as the backend's tensors.
@@ -212,23 +213,21 @@ class Exercise:
 
     def judge(self, function):
         """Raise `NotYet` with what is wrong."""
-        cases = [("", case) for case in self.cases] + list(self.edges)
-        rights = [self.outcome(self.right, case) for _, case in cases]
-        answers = [self.outcome(function, case, self.tensors) for _, case in cases]
-        good = [self._right(answer, right) for answer, right in zip(answers, rights, strict=True)]
-        if all(good):
+        rules, cases = zip(*[("", case) for case in self.cases], *self.edges, strict=True)
+        rights = [self.outcome(self.right, case) for case in cases]
+        answers = [self.outcome(function, case, self.tensors) for case in cases]
+        bad = [i for i, pair in enumerate(zip(answers, rights, strict=True)) if not self._good(*pair)]
+        if not bad:
             return
-        hint = self._cause(answers, rights, good, [case for _, case in cases])
-        first = good.index(False)
-        rule, case = cases[first]
-        answer, right = answers[first], rights[first]
+        hint = self._cause(answers, rights, cases)
+        case, answer, right, rule = (x[bad[0]] for x in (cases, answers, rights, rules))
         if isinstance(answer, Failure):
             raise NotYet(" ".join(filter(None, (f"{self.name} {answer}", hint or rule))))
         if not hint and self.explain:
             hint = self.explain(*case, answer)
         expect(not hint, f"{self.name}: {hint}")
         for x, dtype in zip(answer, self.dtypes, strict=False):
-            if dtype and not np.issubdtype(x.dtype, dtype) and same(answer, right, self.tolerance):
+            if same(answer, right, self.tolerance) and dtype and not np.issubdtype(x.dtype, dtype):
                 raise NotYet(f"{self.name}: the numbers are right, but their type is {x.dtype}, not {dtype.__name__}.")
         said = difference(answer, right, self.tolerance, self.names)
         raise NotYet(f"{self.name}: for {described(self._arguments(case))} {said} {rule or self.rule}".rstrip())
@@ -245,22 +244,23 @@ class Exercise:
     def _arguments(self, case):
         return dict(zip(inspect.signature(self.right).parameters, case, strict=False))
 
-    def _right(self, answer, right):
-        if not same(answer, right, self.tolerance):
-            return False
-        return all(not dtype or np.issubdtype(x.dtype, dtype) for x, dtype in zip(answer, self.dtypes, strict=False))
+    def _good(self, answer, right):
+        types = zip(answer, self.dtypes, strict=False)
+        return same(answer, right, self.tolerance) and all(not t or np.issubdtype(x.dtype, t) for x, t in types)
 
-    def _cause(self, answers, rights, good, cases):
-        """Return the hint of the first mistake that gives the student's results, on two inputs or more."""
-        for hint, wrong in self.mistakes:
-            found = 0
-            for answer, right, case in zip(answers, rights, cases, strict=True):
-                other = self.outcome(wrong, case)
-                if same(answer, other, self.tolerance):
-                    found += not same(other, right, self.tolerance)
-                elif not isinstance(answer, Failure) and all(np.isfinite(x).all() for x in answer if not self.words):
-                    break
-            else:
-                if found >= 2:
-                    return hint
+    def _cause(self, answers, rights, cases):
+        """Return the hint of the first mistake that gives the student's results, wrong ones for two inputs or more."""
+        for hint, *wrongs in self.mistakes:
+            for wrong in wrongs:
+                found = 0
+                for answer, right, case in zip(answers, rights, cases, strict=True):
+                    other = self.outcome(wrong, case)
+                    firm = self.words or isinstance(answer, Failure) or all(np.isfinite(x).all() for x in answer)
+                    if same(answer, other, self.tolerance):
+                        found += firm and not same(other, right, self.tolerance)
+                    elif firm and not isinstance(answer, Failure):
+                        break
+                else:
+                    if found >= 2:
+                        return hint
         return ""
