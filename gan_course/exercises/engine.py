@@ -94,6 +94,8 @@ def described(arguments):
             x = array(x)
             shown = np.round(x.astype("float64"), 4) if x.dtype.kind == "f" else x
             words.append(f"{name} = {shown.tolist()}" if x.size <= 8 else f"{name} of shape {x.shape}")
+        elif isinstance(x, float):
+            words.append(f"{name} = {x:.4g}")
         elif not callable(x):
             words.append(f"{name} = {x!r}" if len(repr(x)) < 60 else f"a {type(x).__name__} of {len(x)} {name}")
     return ", ".join(words)
@@ -126,7 +128,7 @@ def run(name, function, arguments, names=(), words=False, what=None):
         if kind == "NotImplementedError" and "symbolic" not in said and not any(f"/{x}/" in last for x in LIBRARIES):
             raise not_written(name) from None
         said = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", said.split("\n")[0])[:300]
-        answer = Failure(f"fails for {what or described(arguments)}: {kind}: {said}".rstrip(": "))
+        answer = Failure(f"fails for {what or described(arguments)}: {kind}: {said}".rstrip(": .") + ".")
     for key, before in arguments.items():
         expect(_kept(before, given[key]), f"{name} changes its argument {key}. Work on a copy, or make a new array.")
     return answer
@@ -147,6 +149,7 @@ def _close(a, b, tolerance, size=None):
     if a.shape != b.shape or "U" in (a.dtype.kind, b.dtype.kind):
         return np.array_equal(a, b)
     size = _size(b) if size is None else size
+    tolerance = 1e-12 if b.dtype.kind in "iu" else tolerance
     return np.allclose(a, b, rtol=tolerance, atol=tolerance * size + 1e-9, equal_nan=True)
 
 

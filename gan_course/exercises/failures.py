@@ -157,10 +157,8 @@ class _Critic:
     def __call__(self, x):
         x = ops.convert_to_tensor(x)
         if tuple(x.shape) != self.shape:
-            raise NotYet(
-                f"penalty_of asks the critic about points of shape {tuple(x.shape)}; `real` has {self.shape}, and the "
-                "places between are as many."
-            )
+            places = f"`real` has {self.shape}, and the places between are as many."
+            raise NotYet(f"penalty_of asks the critic about points of shape {tuple(x.shape)}; {places}")
         self.places[self.calls % len(self.places)].assign(x)
         self.calls += 1
         axes = tuple(range(1, len(self.shape)))
@@ -168,7 +166,7 @@ class _Critic:
 
     def asked(self):
         """Return all places where it was asked, the last one first."""
-        places = [np.asarray(ops.convert_to_numpy(x), "float64") for x in self.places]
+        places = [np.asarray(ops.convert_to_numpy(x.value), "float64") for x in self.places]
         last = (self.calls - 1) % len(places)
         return [x for x in places[last::-1] + places[:last:-1] if not np.isnan(x).any()]
 
@@ -176,32 +174,22 @@ class _Critic:
         return self.bend * x + self.weight
 
 
-def _place_problem(real, fake, x, what):
+def _place_problem(real, fake, x):
     """Return what is wrong with the places x, or ''; they should be real + u (fake - real), one u for each example."""
     u = ((x - real) / (fake - real)).reshape(len(x), -1)  # one place for each number
-    places = u.mean(axis=1)
-    if np.allclose(u, 0, atol=1e-3):
-        return (
-            f"For {what} you penalise the slope at the real ones only; WGAN-GP asks on the lines to the generated ones."
-        )
-    if np.allclose(u, 1, atol=1e-3):
-        return f"For {what} you penalise the slope at the generated ones only; draw a place u on each line."
-    if np.ptp(u, axis=1).max() > 1e-2:
-        if u.min() < -1e-3 or u.max() > 1 + 1e-3:
-            return f"For {what} the places are not on the lines from the real ones to the generated ones."
-        ones = ", ".join("1" for _ in x.shape[1:])
-        return f"For {what} each number has its own u, so the places leave the line. Draw u with the shape (batch, {ones})."
-    if np.ptp(places) < 1e-3:
-        return f"For {what} all examples use the same u = {places[0]:.2f}; draw one u for *each* example."
-    if places.min() < -1e-3 or places.max() > 1 + 1e-3:
-        return (
-            f"For {what} some places have u = {places[np.abs(places - 0.5).argmax()]:.2f}, outside the line; "
-            "use keras.random.uniform, not normal."
-        )
-    # 64 places: by chance a right answer comes here once in 50 million times.
-    if places.min() > 0.25 or places.max() < 0.75 or not np.any(np.abs(places - 0.5) < 0.25):
-        return f"For {what} u is not spread over all of 0 to 1: it goes from {places.min():.2f} to {places.max():.2f}."
-    return ""
+    places, ones = u.mean(axis=1), ", ".join("1" for _ in x.shape[1:])
+    first, last, single = places.min(), places.max(), np.ptp(u, axis=1).max() < 1e-2
+    outside = u.min() < -1e-3 or u.max() > 1 + 1e-3
+    # The last row: 64 places; by chance a right answer comes there once in 50 million times.
+    return next((hint for problem, hint in [
+        (np.allclose(u, 0, atol=1e-3), "you penalise the slope at the real ones only; WGAN-GP asks on the lines to the generated ones."),
+        (np.allclose(u, 1, atol=1e-3), "you penalise the slope at the generated ones only; draw a place u on each line."),
+        (not single and outside, "the places are not on the lines from the real ones to the generated ones."),
+        (not single, f"each number has its own u, so the places leave the line. Draw u with the shape (batch, {ones})."),
+        (last - first < 1e-3, f"all examples use the same u = {first:.2f}; draw one u for *each* example."),
+        (outside, f"u goes from {first:.2f} to {last:.2f}, so places are outside of the line; use keras.random.uniform, not normal."),
+        (first > 0.25 or last < 0.75 or not np.any(np.abs(places - 0.5) < 0.25), f"u is not spread over all of 0 to 1: it goes from {first:.2f} to {last:.2f}."),
+    ] if problem), "")  # fmt: skip
 
 
 def check_penalty(function):
@@ -219,22 +207,20 @@ def check_penalty(function):
             given = {"critic": lambda x, critic=critic: critic(x), "real": real, "fake": fake}
             answer = run("penalty_of", function, given, what=words)
             expect(not isinstance(answer, Failure), f"penalty_of {answer}")
-            expect(
-                answer[0].shape == (),
-                f"penalty_of must return one number, not the shape {answer[0].shape}: the mean over the batch comes last.",
-            )
+            number = f"penalty_of must return one number, not the shape {answer[0].shape}: the mean over the batch comes last."
+            expect(answer[0].shape == (), number)
             asked = critic.asked()
             expect(asked, "penalty_of does not ask the critic.")
             # It may ask elsewhere, too: the places are those whose slopes explain the answer, or the last ones.
             right = [(np.asarray(_penalty(critic.gradients(x))),) for x in asked]
             which = next((i for i, value in enumerate(right) if same(answer, value, 1e-3)), 0)
-            if not problem and bend:
-                problem = _place_problem(*arrays, asked[which], what)
             trials.append((words, answer, right[which], critic.gradients(asked[which]) + np.zeros(shape)))
-            if bend:
+            if bend and not problem:
+                problem = _place_problem(*arrays, asked[which])
                 run("penalty_of", function, given)
                 if not problem and np.allclose(critic.asked()[which], asked[which]):
-                    problem = f"For {what} u is the same in every call; draw it inside the function, without a seed."
+                    problem = "u is the same in every call; draw it inside the function, without a seed."
+                problem = problem and f"for {what} {problem}"
     wrong = [trial for trial in trials if not same(trial[1], trial[2], 1e-3)]
     for hint, value in WRONG_PENALTIES:
         others = [(np.asarray(value(g)),) for *_, g in wrong]
@@ -257,19 +243,13 @@ def patients():
     """Return {name: (data, held-out points, options for `trial`)}, one for each of `NAMES`."""
     cloud = points.Points("cloud", np.zeros((1, 2), "float32"), 1.3)
     few = points.Points("few", cloud.sample(12, seed=20), 0.0)
-    ring, far, spot = (
-        points.ring(spread=0.15),
-        *(
-            points.Points(name, np.array([at], "float32"), spread)
-            for name, at, spread in (("far", (0, -6), 0.1), ("spot", (-2, 1), 0.3))
-        ),
+    ring = points.ring(spread=0.15)
+    far, spot = (
+        points.Points("", np.array([at], "float32"), spread) for at, spread in (((0, -6), 0.1), ((-2, 1), 0.3))
     )
+    slow = dict(loss="minimax", g_every=10, rates=(1e-4, 1e-3), momentum=0.5)
     recipes = {
-        "discriminator wins": (
-            far,
-            far.sample(300, seed=21),
-            dict(loss="minimax", g_every=10, rates=(1e-4, 1e-3), momentum=0.5),
-        ),
+        "discriminator wins": (far, far.sample(300, seed=21), slow),
         "memorised": (few, cloud.sample(12, seed=22), dict(momentum=0.0)),
         "mode collapse": (ring, ring.sample(300, seed=23), dict(d_every=3, momentum=0.5)),
         "healthy": (ring, ring.sample(300, seed=24), dict(momentum=0.5)),
@@ -279,8 +259,7 @@ def patients():
 
 
 _HINTS = {
-    "healthy": "its samples lie on all the data, its distance falls and stays low, and it is as near to held-out points "
-    "as to training points",
+    "healthy": "its samples lie on all the data, its distance falls and stays low, and it is as near to held-out points as to training points",
     "mode collapse": "count the spots of the data, then the spots that have samples on them; are all samples together?",
     "discriminator wins": "look at D's loss, and at the mean of D for real and for generated points; do the samples move?",
     "oscillation": "the data is simple, and the samples are near it, but does the distance ever come to rest?",
@@ -290,21 +269,16 @@ _HINTS = {
 
 def check_diagnosis(diagnosis):
     """Check `diagnosis`: {"A": one of `NAMES`, ...}, as measured in the cell above."""
-    expect(
-        isinstance(diagnosis, dict) and set(diagnosis) == set(_ANSWERS),
-        f"Give a dictionary with the patients {', '.join(_ANSWERS)}.",
-    )
+    whole = isinstance(diagnosis, dict) and set(diagnosis) == set(_ANSWERS)
+    expect(whole, f"Give a dictionary with the patients {', '.join(_ANSWERS)}.")
     if all(word is None for word in diagnosis.values()):
         raise not_written("diagnosis")
     for name, word in diagnosis.items():
         expect(word is not None, f"Patient {name} has no diagnosis yet; choose one of {', '.join(NAMES)}.")
         expect(word in NAMES, f"'{word}' is not one of the words; choose from {', '.join(NAMES)}.")
     for name, answer in _ANSWERS.items():
-        right = NAMES[answer]
-        expect(
-            diagnosis[name] == right,
-            f"Patient {name} is not '{diagnosis[name]}'. Look again: {_HINTS[right]}.",
-        )
+        right, word = NAMES[answer], diagnosis[name]
+        expect(word == right, f"Patient {name} is not '{word}'. Look again: {_HINTS[right]}.")
     passed("four failures, four pictures, and one GAN that is well.")
 
 
@@ -360,27 +334,14 @@ def check_mended(function):
         if modes >= NEEDED and distance <= NEAR:
             continue
         quick = model.d_rate / model.g_rate
-        result = (
-            f"With seed {seed} the samples are on {modes:g} of 25 spots (needed: {NEEDED}), "
-            f"and the energy distance is {distance:.3f} (needed: {NEAR} or less)."
-        )
-        expect(
-            moved > 1.0,
-            f"{result} The points have hardly moved in {MEASURED[-1]} steps: the generator's learning rate is too small.",
-        )
-        expect(
-            settings.get("norm") != "batch",
-            f"{result} Batch norm in D hides where a batch is (part 3.5); try without it.",
-        )
-        expect(
-            quick > 1,
-            f"{result} The discriminator moves three times less often than the generator. "
-            "What else could make it quicker than the generator?",
-        )
-        expect(quick <= 30, f"{result} The two learning rates are very far apart now; try a smaller ratio.")
-        expect(
-            False, f"{result} A good direction; try a larger ratio of the two learning rates, or other sizes of both."
-        )
+        result = f"With seed {seed} the samples are on {modes:g} of 25 spots (needed: {NEEDED}), and the energy distance is {distance:.3f} (needed: {NEAR} or less)."
+        raise NotYet(next(f"{result} {hint}" for case, hint in [
+            (moved <= 1.0, f"The points have hardly moved in {MEASURED[-1]} steps: the generator's learning rate is too small."),
+            (settings.get("norm") == "batch", "Batch norm in D hides where a batch is (part 3.5); try without it."),
+            (quick <= 1, "The discriminator moves three times less often than the generator. What else could make it quicker than the generator?"),
+            (quick > 30, "The two learning rates are very far apart now; try a smaller ratio."),
+            (True, "A good direction; try a larger ratio of the two learning rates, or other sizes of both."),
+        ] if case))  # fmt: skip
     passed(f"with two seeds the samples are on {' and '.join(found)} of 25 spots after {MEASURED[-1]} steps.")
 
 

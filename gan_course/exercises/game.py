@@ -90,14 +90,9 @@ def game_losses(discriminator_loss, generator_loss):
 
 
 def _network(inputs, *widths):
-    dense = [
-        keras.layers.Dense(
-            n,
-            "tanh" if n > 1 else None,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.5, seed=10 * n + i),
-        )
-        for i, n in enumerate(widths)
-    ]
+    start = [keras.initializers.RandomNormal(stddev=0.5, seed=n) for n in widths]
+    dense = [keras.layers.Dense(n, "tanh", kernel_initializer=s) for n, s in zip(widths, start, strict=True)]
+    dense[-1].activation = keras.activations.linear
     return keras.Sequential([keras.Input((inputs,)), *dense])
 
 
@@ -147,12 +142,8 @@ def discriminator_step(step):
     """Check `step(generator, discriminator, optimizer, real, latent)` -> loss; it moves the discriminator downhill."""
     generator, discriminator = _network(3, 6, 4), _network(4, 5, 1)
     start = [network.get_weights() for network in (generator, discriminator)]
-    rng, steps = np.random.default_rng(0), []
-    for optimizer, batch in (
-        (keras.optimizers.SGD(0.1), 6),
-        (keras.optimizers.SGD(0.03), 4),
-        (keras.optimizers.Adam(0.01), 6),
-    ):
+    rng, steps, optimizers = np.random.default_rng(0), [], keras.optimizers
+    for optimizer, batch in ((optimizers.SGD(0.1), 6), (optimizers.SGD(0.03), 4), (optimizers.Adam(0.01), 6)):
         for network, weights in zip((generator, discriminator), start, strict=True):
             network.set_weights([(1 + 0.1 * len(steps)) * w + 0.05 * len(steps) for w in weights])
         before = [network.get_weights() for network in (generator, discriminator)]
@@ -178,26 +169,15 @@ def discriminator_step(step):
             expect(not frozen, f"discriminator_step leaves {name}.trainable = False behind. It is not needed here.")
         moved = [_moved(old, network) for old, network in zip(before, players[:2], strict=True)]
         which = [any(np.abs(m).max() > 0 for m in moves) for moves in moved]
-        expect(
-            which != [True, False],
-            "You moved the generator and not the discriminator: ask the tape for discriminator.trainable_variables, "
-            "and give the optimiser the same list.",
-        )
-        expect(
-            not which[0],
-            "The generator moved as well. Ask the tape only for the gradient of discriminator.trainable_variables: "
-            "no `trainable = False` is needed.",
-        )
-        if isinstance(answer, Failure):
-            tape = "Between the weights and the loss all must be computed with tensors, inside the tape."
-            expect(
-                not answer.startswith("fails"),
-                f"discriminator_step {answer} {tape if 'No gradients' in answer else ''}".rstrip(),
-            )
-        expect(
-            which[1],
-            "The discriminator did not move. Do you call optimizer.apply(gradients, variables) after the tape?",
-        )
+        fails = isinstance(answer, Failure) and answer.startswith("fails")
+        tape = "Between the weights and the loss all must be computed with tensors, inside the tape."
+        for problem, hint in [
+            (which == [True, False], "You moved the generator and not the discriminator: ask the tape for discriminator.trainable_variables, and give the optimiser the same list."),
+            (which[0], "The generator moved as well. Ask the tape only for the gradient of discriminator.trainable_variables: no `trainable = False` is needed."),
+            (fails, f"discriminator_step {answer} {tape if 'No gradients' in answer else ''}".rstrip()),
+            (not which[1], "The discriminator did not move. Do you call optimizer.apply(gradients, variables) after the tape?"),
+        ]:  # fmt: skip
+            expect(not problem, hint)
         steps.append((rule, optimizer, moved[1], right, (before, real, latent), answer, loss))
 
     *plain, adam = steps

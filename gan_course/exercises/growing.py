@@ -169,9 +169,9 @@ ALPHA_AT = Exercise(
     _alpha_at,
     # fade and stable differ, or two mistakes could cancel.
     cases=[
-        *[(n, 100, 300, 32) for n in (0, 120, 299, 300, 325, 399, 400, 550, 699, 700, 790, 800, 1190, 1300)],
+        *[(n, 100, 300, 32) for n in (0, 120, 299, 300, 325, 399, 400, 550, 699, 700, 790, 800, 1190, 1300, 1499, 1510, 1590, 9910)],
         *[(n, 200, 50, 16) for n in (0, 49, 50, 150, 250, 299, 300, 480, 500, 9999)],
-        *[(n, 600, 1000, 128) for n in (999, 1300, 2600, 2750, 5000, 7000, 7499, 10**6)],
+        *[(n, 600, 1000, 128) for n in (999, 1300, 2600, 2750, 5000, 7000, 7499, 10**6, 10**6 + 1900)],
     ],
     edges=[(NO_FADE, (n, 0, stable, 32)) for stable in (300, 70) for n in (10, 350, 300, 2 * stable, 600, 5000)],
     mistakes=[
@@ -229,7 +229,7 @@ NEAREST = Exercise(
     _nearest,
     cases=[
         _faces(1, 4, 2, 2), _faces(3, 9, 4, 3), _faces(4, 9, 4, 1), _faces(6, 6, 3, 4),
-        _faces(20, 12, 16, 5, dtype="float32"), _faces(5, 30, 2, 29), _faces(2, 7, 1, 7),
+        _faces(20, 12, 16, 5, dtype="float32"), _faces(5, 30, 2, 29), _faces(2, 7, 1, 7), _faces(3, 1500, 6, 25),
     ],
     edges=[(COPY, _faces(9, 9, 5, 2, copies=8)), (COPY, _faces(20, 20, 8, 3, copies=19))],
     mistakes=[
