@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (a mistake a line)
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -80,32 +81,28 @@ def _plus(change):
     return lambda n, c: _generator_parameters(n, c) + change(n, c)
 
 
-def _counts(**mistake):
-    return lambda n, c: _generator_parameters(n, c, **mistake)
-
-
 NO_BIAS = "You count biases of layers before a batch norm; they have none."
 PARAMETERS = Exercise(
     _generator_parameters,
     cases=[(7, (40, 20)), (64, (128, 64, 32, 16)), (100, (8,)), (16, (32, 48, 8)), (3, (5, 7, 11, 13, 17)), (1, (2, 1))],
     mistakes=[
-        ("2 numbers per channel are missing: batch norm has four (scale, shift, and the moving mean and variance, which are not trained but counted).", _counts(norm=2)),
-        ("Batch norm is missing: four numbers per channel, after the Dense layer too.", _counts(norm=0)),
-        ("The first batch norm, right after the Dense layer, is missing.", _counts(first=False)),
+        ("2 numbers per channel are missing: batch norm has four (scale, shift, and the moving mean and variance, which are not trained but counted).", partial(_generator_parameters, norm=2)),
+        ("Batch norm is missing: four numbers per channel, after the Dense layer too.", partial(_generator_parameters, norm=0)),
+        ("The first batch norm, right after the Dense layer, is missing.", partial(_generator_parameters, first=False)),
         ("You count a batch norm after the last layer; none follows it.", _plus(lambda n, c: 12)),
         ("The batch norm after the Dense layer is on each of its 4x4 places in your count; it has four numbers per channel.", _plus(lambda n, c: 60 * c[0])),
-        ("The last layer's 3 biases are missing: no batch norm follows it, so it has them.", _counts(last=0)),
+        ("The last layer's 3 biases are missing: no batch norm follows it, so it has them.", partial(_generator_parameters, last=0)),
         (NO_BIAS, _plus(lambda n, c: sum(c[1:])), _plus(lambda n, c: sum(c)), _plus(lambda n, c: 16 * c[0]), _plus(lambda n, c: 16 * c[0] + sum(c[1:])), _plus(lambda n, c: sum(c[1:]) - 3), _plus(lambda n, c: 16 * c[0] + sum(c[1:]) - 3)),
-        ("The Dense layer is missing: latent_dim times 4 * 4 * channels[0].", _counts(places=0)),
-        ("The Dense layer makes 4x4 positions, each with channels[0] numbers.", _counts(places=1)),
-        ("The Dense layer makes 4x4 positions: 16 of them, not 4.", _counts(places=4)),
+        ("The Dense layer is missing: latent_dim times 4 * 4 * channels[0].", partial(_generator_parameters, places=0)),
+        ("The Dense layer makes 4x4 positions, each with channels[0] numbers.", partial(_generator_parameters, places=1)),
+        ("The Dense layer makes 4x4 positions: 16 of them, not 4.", partial(_generator_parameters, places=4)),
         ("The last transposed convolution, to 3 colours, is missing its kernel.", _plus(lambda n, c: -48 * c[-1])),
         ("The last transposed convolution, to 3 colours, is missing.", _plus(lambda n, c: -48 * c[-1] - 3)),
         ("The last transposed convolution makes 3 colours, not 1.", _plus(lambda n, c: -32 * c[-1])),
-        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 9.", _counts(kernel=9)),
-        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 25.", _counts(kernel=25)),
-        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 1.", _counts(kernel=1)),
-        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 4.", _counts(kernel=4)),
+        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 9.", partial(_generator_parameters, kernel=9)),
+        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 25.", partial(_generator_parameters, kernel=25)),
+        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 1.", partial(_generator_parameters, kernel=1)),
+        ("A kernel is 4x4 here, so 16 numbers for each pair of channels, not 4.", partial(_generator_parameters, kernel=4)),
     ],
     tolerance=1e-12,
     praise=f"a generator with channels (128, 64, 32, 16) has {_generator_parameters(64, (128, 64, 32, 16)):,} parameters.",

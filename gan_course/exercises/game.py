@@ -263,10 +263,6 @@ def _unit(v):
     return v / np.linalg.norm(v)
 
 
-def _length(v):
-    return np.linalg.norm(v)
-
-
 def _walks():
     """(a, b) of many kinds: two that are easy to draw, other lengths and angles, both types of numbers."""
     a, b = _vectors(64)
@@ -285,28 +281,23 @@ def _parallel():
         yield a, (a if n % 3 else 2 * a)
 
 
+PARALLEL = "The angle is 0: return the straight line here, and np.clip the cosine to -1..1 before np.arccos."
 SLERP = Exercise(
     _slerp,
     cases=[(*pair, t) for pair in _walks() for t in _TIMES],
-    edges=[
-        (
-            "Here the angle is 0: return the straight line, and np.clip the cosine to -1..1 before np.arccos.",
-            (*pair, 0.25),
-        )
-        for pair in _parallel()
-    ],
+    edges=[(PARALLEL, (*pair, 0.25)) for pair in _parallel()],
     mistakes=[
         ("That is still the straight line. Its middle is nearer to the centre than its ends are.", _lerp),
         (BACKWARDS, lambda a, b, t: _slerp(b, a, t)),
-        ("That is the straight line, stretched to another length: its steps on the sphere are not equal.", lambda a, b, t: _unit(_lerp(a, b, t)) * _length(a), lambda a, b, t: _unit(_lerp(a, b, t)) * _lerp(_length(a), _length(b), t), lambda a, b, t: _unit(_lerp(a, b, t))),
+        ("That is the straight line, stretched to another length: its steps on the sphere are not equal.", lambda a, b, t: _unit(_lerp(a, b, t)) * np.linalg.norm(a), lambda a, b, t: _unit(_lerp(a, b, t)) * _lerp(np.linalg.norm(a), np.linalg.norm(b), t), lambda a, b, t: _unit(_lerp(a, b, t))),
         ("The angle is not always 90 degrees. Take it from a and b.", _with(lambda a, b: np.pi / 2)),
         ("The cosine of the angle is a @ b / (|a| |b|): divide by both lengths.", _with(lambda a, b: np.arccos(np.clip(a @ b, -1, 1))), _with(lambda a, b: np.arccos(a @ b))),
-        ("The cosine of the angle is a @ b / (|a| |b|): divide by both lengths, not by one of them.", _with(lambda a, b: np.arccos(np.clip(a @ b / _length(a) ** 2, -1, 1)))),
-        ("omega is the angle, and you use its cosine: np.arccos.", _with(lambda a, b: a @ b / _length(a) / _length(b))),
-        ("The sines want radians, not degrees.", _with(lambda a, b: np.degrees(np.arccos(np.clip(a @ b / _length(a) / _length(b), -1, 1))))),
+        ("The cosine of the angle is a @ b / (|a| |b|): divide by both lengths, not by one of them.", _with(lambda a, b: np.arccos(np.clip(a @ b / np.linalg.norm(a) ** 2, -1, 1)))),
+        ("omega is the angle, and you use its cosine: np.arccos.", _with(lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b))),
+        ("The sines want radians, not degrees.", _with(lambda a, b: np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))))),
         ("You return unit vectors: multiply the sines with a and b themselves.", lambda a, b, t: _slerp(_unit(a), _unit(b), t)),
-        ("You walk between unit vectors and stretch the result. The formula has a and b themselves.", lambda a, b, t: _slerp(_unit(a), _unit(b), t) * _lerp(_length(a), _length(b), t), lambda a, b, t: _slerp(_unit(a), _unit(b), t) * _length(a), lambda a, b, t: _unit(_slerp(a, b, t)) * _length(a)),
-        ("The division by sin(omega) is missing.", lambda a, b, t: _slerp(a, b, t) * np.sin(np.arccos(np.clip(a @ b / _length(a) / _length(b), -1, 1)))),
+        ("You walk between unit vectors and stretch the result. The formula has a and b themselves.", lambda a, b, t: _slerp(_unit(a), _unit(b), t) * _lerp(np.linalg.norm(a), np.linalg.norm(b), t), lambda a, b, t: _slerp(_unit(a), _unit(b), t) * np.linalg.norm(a), lambda a, b, t: _unit(_slerp(a, b, t)) * np.linalg.norm(a)),
+        ("The division by sin(omega) is missing.", lambda a, b, t: _slerp(a, b, t) * np.sin(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1)))),
         ("That is the middle for every t.", lambda a, b, t: _slerp(a, b, 0.5)),
     ],
     praise="equal steps on the sphere, from a to b.",

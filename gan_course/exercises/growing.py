@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (a mistake a line)
 import math
+from functools import partial
 
 import numpy as np
 
@@ -48,10 +49,6 @@ def _minibatch_deviation(x, group, ddof=0, root=lambda v: np.sqrt(v + 1e-8), mea
     return np.array([mean(root(row.var(axis=0, ddof=ddof if group > 1 else 0))) for row in rows])
 
 
-def _deviation(**mistake):
-    return lambda x, group: _minibatch_deviation(x, group, **mistake)
-
-
 def _pictures(n, *shape, scale=1.0, dtype="float64"):
     x = _rng.normal(size=(n, *shape)) * np.linspace(0.5, 3, n)[:, None, None, None] + _rng.normal(size=shape)
     return (scale * x).astype(dtype)
@@ -70,14 +67,14 @@ STDDEV = Exercise(
         (EQUAL, (np.tile(_pictures(2, 2, 2, 3), (4, 1, 1, 1)), 4)), (EQUAL, (_pictures(3, 2, 2, 3), 1)),
     ],
     mistakes=[
-        ("Your groups are neighbours: with 12 pictures in groups of 4, the pictures 0, 1, 2, 3 together. They should be strided: 0, 3, 6, 9. Reshape to (group, N / group, ...), then the first axis runs through one group.", _deviation(near=True)),
+        ("Your groups are neighbours: with 12 pictures in groups of 4, the pictures 0, 1, 2, 3 together. They should be strided: 0, 3, 6, 9. Reshape to (group, N / group, ...), then the first axis runs through one group.", partial(_minibatch_deviation, near=True)),
         ("You make `group` groups of N / group pictures; wanted are N / group groups of `group` pictures.", lambda x, g: _minibatch_deviation(x, len(x) // g)),
-        ("These are variances; take the root of each before the mean.", _deviation(root=lambda v: v), _deviation(root=lambda v: v + 1e-8)),
-        ("You take the mean of the variances and then the root. First the root at each place, then the mean.", _deviation(root=lambda v: v, mean=lambda v: np.sqrt(v.mean() + 1e-8))),
-        ("You divide the sum of squares by group - 1 (ddof=1); the formula divides by group, NumPy's default.", _deviation(ddof=1)),
-        ("The 1e-8 is missing under the root. (It keeps the root's gradient finite where the variance is 0.)", _deviation(root=np.sqrt)),
-        ("The 1e-8 belongs under the root, not behind it.", _deviation(root=lambda v: np.sqrt(v) + 1e-8)),
-        ("You sum over places and channels; take the mean.", _deviation(mean=np.sum)),
+        ("These are variances; take the root of each before the mean.", partial(_minibatch_deviation, root=lambda v: v), partial(_minibatch_deviation, root=lambda v: v + 1e-8)),
+        ("You take the mean of the variances and then the root. First the root at each place, then the mean.", partial(_minibatch_deviation, root=lambda v: v, mean=lambda v: np.sqrt(v.mean() + 1e-8))),
+        ("You divide the sum of squares by group - 1 (ddof=1); the formula divides by group, NumPy's default.", partial(_minibatch_deviation, ddof=1)),
+        ("The 1e-8 is missing under the root. (It keeps the root's gradient finite where the variance is 0.)", partial(_minibatch_deviation, root=np.sqrt)),
+        ("The 1e-8 belongs under the root, not behind it.", partial(_minibatch_deviation, root=lambda v: np.sqrt(v) + 1e-8)),
+        ("You sum over places and channels; take the mean.", partial(_minibatch_deviation, mean=np.sum)),
         ("You take one deviation over all numbers of a group. That is large even for equal pictures, because a picture has different pixels: take the variance over the *pictures*, at each place.", lambda x, g: np.sqrt([x[j :: len(x) // g].var() + 1e-8 for j in range(len(x) // g)]), lambda x, g: [x[j :: len(x) // g].std() for j in range(len(x) // g)]),
         ("The numbers are right, but in the wrong order: group j holds the pictures j, j + N / group, ...", lambda x, g: _minibatch_deviation(x, g)[::-1]),
         ("You return one number for the whole batch; wanted is one for each group.", lambda x, g: _minibatch_deviation(x, g).mean(), lambda x, g: _minibatch_deviation(x, len(x))[0]),
@@ -154,10 +151,6 @@ def _alpha_at(images, fade, stable, resolution, first=False, last=True, swapped=
     return size, 1.0
 
 
-def _schedule(**mistake):
-    return lambda *case: _alpha_at(*case, **mistake)
-
-
 def _changed(change):
     return lambda images, fade, stable, resolution: change(
         *_alpha_at(images, fade, stable, resolution), images, fade, stable
@@ -177,10 +170,10 @@ ALPHA_AT = Exercise(
     mistakes=[
         ("The two numbers are in the wrong order; return the size first.", lambda *case: _alpha_at(*case)[::-1]),
         ("You return the level (2, 3, ...); wanted is the size in pixels: 2 ** level.", _changed(lambda s, a, *_: (math.log2(s), a))),
-        ("You fade in the first size as well. Before 4x4 there is nothing to fade from: it begins with `stable`.", _schedule(first=True)),
-        ("The order of a size is the other way round: first the fade, then `stable` pictures with alpha 1.", _schedule(swapped=True)),
-        ("When exactly so many pictures have been shown that a stage is full, the next picture belongs to the next stage (compare with < or >=).", _schedule(late=True)),
-        ("The last size is never left, however many pictures follow.", _schedule(last=False)),
+        ("You fade in the first size as well. Before 4x4 there is nothing to fade from: it begins with `stable`.", partial(_alpha_at, first=True)),
+        ("The order of a size is the other way round: first the fade, then `stable` pictures with alpha 1.", partial(_alpha_at, swapped=True)),
+        ("When exactly so many pictures have been shown that a stage is full, the next picture belongs to the next stage (compare with < or >=).", partial(_alpha_at, late=True)),
+        ("The last size is never left, however many pictures follow.", partial(_alpha_at, last=False)),
         ("Your alpha falls from 1 to 0. It is the weight of the *new* layers: a fade begins at 0.", _changed(lambda s, a, *_: (s, 1 - a if a < 1 else a))),
         ("Your alpha is 1 minus the right one. It is the weight of the *new* layers: 0 at the start of a fade, 1 after it.", _changed(lambda s, a, *_: (s, 1 - a))),
         ("Your alpha is 0 outside a fade; there the new layers are all there is, so it is 1.", _changed(lambda s, a, *_: (s, a if a < 1 else 0.0))),
@@ -209,10 +202,6 @@ def _nearest(features, training_features, k, distance=_euclidean, first=0, sign=
     return order, np.take_along_axis(ways, order, axis=1)
 
 
-def _near(**mistake):
-    return lambda f, t, k: _nearest(f, t, k, **mistake)
-
-
 def _faces(n, m, d, k, copies=0, dtype="float64"):
     """n faces near some of m training faces; the first `copies` of them are exact copies."""
     training = 3 * _rng.normal(size=(m, d)) + _rng.normal(size=d)
@@ -229,16 +218,16 @@ NEAREST = Exercise(
     _nearest,
     cases=[
         _faces(1, 4, 2, 2), _faces(3, 9, 4, 3), _faces(4, 9, 4, 1), _faces(6, 6, 3, 4),
-        _faces(20, 12, 16, 5, dtype="float32"), _faces(5, 30, 2, 29), _faces(2, 7, 1, 7), _faces(3, 1500, 6, 25),
+        _faces(20, 12, 16, 5, dtype="float32"), _faces(5, 30, 2, 29), _faces(2, 7, 1, 7), _faces(2, 1500, 3, 600),
     ],
     edges=[(COPY, _faces(9, 9, 5, 2, copies=8)), (COPY, _faces(20, 20, 8, 3, copies=19))],
     mistakes=[
         ("The two arrays are in the wrong order; return the indices first.", lambda f, t, k: _nearest(f, t, k)[::-1]),
-        ("The distances are squared; the root is missing.", _near(distance=lambda f, t: _euclidean(f, t) ** 2)),
-        ("Your distances are roots of the *mean* square; take the sum over the features.", _near(distance=lambda f, t: _euclidean(f, t) / np.sqrt(f.shape[1]))),
-        ("You sum absolute differences; take the Euclidean distance.", _near(distance=lambda f, t: np.abs(f[:, None] - t).sum(-1))),
-        ("These are the farthest training faces; sort the other way.", _near(sign=-1)),
-        ("You leave out the nearest one, as one does when the faces themselves are in the list. Here they are not.", _near(first=1)),
+        ("The distances are squared; the root is missing.", partial(_nearest, distance=lambda f, t: _euclidean(f, t) ** 2)),
+        ("Your distances are roots of the *mean* square; take the sum over the features.", partial(_nearest, distance=lambda f, t: _euclidean(f, t) / np.sqrt(f.shape[1]))),
+        ("You sum absolute differences; take the Euclidean distance.", partial(_nearest, distance=lambda f, t: np.abs(f[:, None] - t).sum(-1))),
+        ("These are the farthest training faces; sort the other way.", partial(_nearest, sign=-1)),
+        ("You leave out the nearest one, as one does when the faces themselves are in the list. Here they are not.", partial(_nearest, first=1)),
         ("Return k columns; you return all training faces.", lambda f, t, k: _nearest(f, t, len(t))),
         ("The roles are exchanged: for each of the *faces* the nearest *training faces*.", lambda f, t, k: _nearest(t, f, k)),
         ("The axes are exchanged: a row for each face, a column for each neighbour.", lambda f, t, k: [x.T for x in _nearest(f, t, k)]),
@@ -247,7 +236,7 @@ NEAREST = Exercise(
         ("Sort each face's own row (axis=1).", lambda f, t, k: (np.argsort(_euclidean(f, t), axis=0)[:, :k], np.sort(_euclidean(f, t), axis=0)[:, :k])),
     ],
     names=("indices", "distances"), dtypes=(np.integer, None), tolerance=1e-3,
-    rule="A row for each face, the nearest training face first.",
+    rule="A row for each face, the nearest training face first (np.argpartition does not sort).",
     praise="the nearest first, each with its own distance; and an exact copy has the distance 0.",
 )  # fmt: skip
 
@@ -261,10 +250,6 @@ def _lengths(features):
 def _even_times(times, features, count, steps=_lengths):
     way = np.append(0.0, np.cumsum(steps(np.asarray(features, "float64"))))
     return np.interp(np.linspace(0, way[-1], count), way, times)
-
-
-def _walk(steps):
-    return lambda t, f, n: _even_times(t, f, n, steps)
 
 
 def _path(n, d, count, start=0.0, end=1.0, scale=1.0, dtype="float64"):
@@ -291,9 +276,9 @@ EVEN = Exercise(
         ("These are equal steps in *time*. Where the pictures change quickly, the times must lie closer together.", lambda t, f, n: np.linspace(t[0], t[-1], n)),
         ("Your walk goes from 0 to 1. The first and the last time are those of `times`.", lambda t, f, n: np.interp(np.linspace(0, _way(f)[-1], n), _way(f), (t - t[0]) / (t[-1] - t[0]))),
         ("Your walk supposes that `times` are equally far apart; use the argument.", lambda t, f, n: np.interp(np.linspace(0, _way(f)[-1], n), _way(f), np.linspace(t[0], t[-1], len(t))), lambda t, f, n: np.interp(np.linspace(0, _way(f)[-1], n), _way(f), np.linspace(0, 1, len(t)))),
-        ("You add up squared steps; a step is the length of the difference: np.linalg.norm.", _walk(lambda f: _lengths(f) ** 2)),
-        ("You measure a step by the sum of absolute differences; take its length, np.linalg.norm(..., axis=1).", _walk(lambda f: np.abs(np.diff(f, axis=0)).sum(1))),
-        ("You measure how long the features are. A step is between neighbours: np.diff(features, axis=0).", _walk(lambda f: np.linalg.norm(f[1:], axis=1)), _walk(lambda f: np.linalg.norm(f[:-1], axis=1))),
+        ("You add up squared steps; a step is the length of the difference: np.linalg.norm.", partial(_even_times, steps=lambda f: _lengths(f) ** 2)),
+        ("You measure a step by the sum of absolute differences; take its length, np.linalg.norm(..., axis=1).", partial(_even_times, steps=lambda f: np.abs(np.diff(f, axis=0)).sum(1))),
+        ("You measure how long the features are. A step is between neighbours: np.diff(features, axis=0).", partial(_even_times, steps=lambda f: np.linalg.norm(f[1:], axis=1)), partial(_even_times, steps=lambda f: np.linalg.norm(f[:-1], axis=1))),
         ("You measure the distance from the start. Add up the steps: the walk may turn.", lambda t, f, n: np.interp(np.linspace(0, np.linalg.norm(f[-1] - f[0]), n), np.linalg.norm(f - f[0], axis=1), t)),
         ("np.interp has its arguments exchanged: it asks 'at which time is this way reached?', so the way is x.", lambda t, f, n: np.interp(np.linspace(t[0], t[-1], n), t, _way(f) / _way(f)[-1]), lambda t, f, n: np.interp(np.linspace(t[0], t[-1], n), t, _way(f)), lambda t, f, n: np.interp(np.linspace(0, _way(f)[-1], n), t, _way(f))),
         (ZERO, lambda t, f, n: np.interp(np.linspace(0, _way(f)[-1], n), _way(f)[1:], t[1:]), lambda t, f, n: np.interp(np.linspace(_way(f)[1], _way(f)[-1], n), _way(f)[1:], t[1:]), lambda t, f, n: np.interp(np.linspace(0, _way(f)[-1], n), np.cumsum(_lengths(f)), t)),
