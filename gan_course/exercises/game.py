@@ -194,7 +194,7 @@ def discriminator_step(step):
         rule, _, moved, *_ = plain[0]
         raise NotYet(
             "The discriminator moves, but not by the gradient of its loss. How far the last bias should move with "
-            f"{rule}: {difference((moved[-1],), (rights[0][-1],), 1e-3)}"
+            f"{rule}: {difference((moved[-1],), (rights[0][-1],), 1e-3).replace('you return', 'yours moves by')}"
             if not same(moved[-1:], rights[0][-1:], 1e-3)
             else "Some weights of the discriminator move as they should, others do not. Do all of them get their own gradient?"
         )
