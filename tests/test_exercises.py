@@ -20,7 +20,7 @@ from gan_course.exercises import convolutions, failures, game, growing, measurin
 from gan_course.exercises.engine import Exercise, NotYet, run
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
-from gan_course.training.adversarial import GAN
+from gan_course.training.gan import GAN
 
 MODULES = (pictures, game, convolutions, measuring, failures, growing)
 RNG = np.random.default_rng(0)

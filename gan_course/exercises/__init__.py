@@ -1,1 +1,3 @@
-"""The exercises of the lessons, one file a subject: what is right, what often goes wrong, and what to say then."""
+"""Self-checks of the exercises, one file a subject. A check says what is wrong with an answer, not only that it is."""
+
+from gan_course import backend  # noqa: F401  (before Keras, in every module of this package)

@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gan_course import quiet  # noqa: F401  isort: skip  (before Keras)
 import numpy as np
-from keras import ops
+
+from gan_course.backend import ops, to_numpy
 
 LIBRARIES = ("keras", "numpy", "scipy", "sklearn", "tensorflow", "torch")
 
@@ -52,7 +52,7 @@ def not_written(name):
 def array(value):
     """Return `value` (tensor, list, map, number ...) as an array."""
     if ops.is_tensor(value):
-        return ops.convert_to_numpy(value)
+        return to_numpy(value)
     if isinstance(value, Iterable) and not hasattr(value, "__array__") and not isinstance(value, str | dict | set):
         value = [array(x) for x in value]
     return np.asarray(value)
