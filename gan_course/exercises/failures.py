@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 from scipy.spatial.distance import cdist
 
+from gan_course.backend import to_numpy
 from gan_course.data import points
 from gan_course.errors import CourseError
 from gan_course.exercises.engine import Exercise, Failure, NotYet, expect, not_written, passed, run, same
@@ -152,23 +153,28 @@ class _Critic:
 
     def __init__(self, shape, bend, weight):
         self.shape, self.bend, self.weight = shape, bend, weight
-        self.places, self.calls = [keras.Variable(np.full(shape, np.nan, "float32")) for _ in range(4)], 0
+        nowhere = np.full(shape, np.nan, "float32")
+        self.places, self.calls = [keras.Variable(nowhere) for _ in range(4)], 0
+        self.singles = keras.Variable(nowhere)  # asked one example at a time: the last so many of them
 
     def __call__(self, x):
         x = ops.convert_to_tensor(x)
-        if tuple(x.shape) != self.shape:
+        if tuple(x.shape) == (1, *self.shape[1:]):
+            self.singles.assign(ops.concatenate([self.singles[1:], x]))
+        elif tuple(x.shape) == self.shape:
+            self.places[self.calls % len(self.places)].assign(x)
+            self.calls += 1
+        else:
             places = f"`real` has {self.shape}, and the places between are as many."
             raise NotYet(f"penalty_of asks the critic about points of shape {tuple(x.shape)}; {places}")
-        self.places[self.calls % len(self.places)].assign(x)
-        self.calls += 1
         axes = tuple(range(1, len(self.shape)))
         return ops.sum(0.5 * self.bend * x**2 + self.weight * x, axis=axes)[:, None]
 
     def asked(self):
         """Return all places where it was asked, the last one first."""
-        places = [np.asarray(ops.convert_to_numpy(x.value), "float64") for x in self.places]
+        singles, *places = (np.asarray(to_numpy(x), "float64") for x in (self.singles, *self.places))
         last = (self.calls - 1) % len(places)
-        return [x for x in places[last::-1] + places[:last:-1] if not np.isnan(x).any()]
+        return [x for x in (*places[last::-1], *places[:last:-1], singles) if not np.isnan(x).any()]
 
     def gradients(self, x):
         return self.bend * x + self.weight

@@ -124,6 +124,9 @@ COMPARABLE = Exercise(
         (_records(["mine", "a", "b", "c", "d", "yours"], (30.5, 1.0, 2.0, 90.0, 4.0, 112.0), list(WHY)),),
         (_records(["mine", "a", "b", "c", "d", "yours"], (112.0, 1.0, 200.0, 3.0, 4.0, 30.5), list(WHY)[::-1], True),),
         (_records(["z", "y"], (2.0, 3.0), []),),
+        # The sums of the counts agree, the counts do not.
+        ([_records("FG", (4.0, 9.0), [])[0] | {"fake_count": 600, "real_count": 1000}, *_records("DE", (6.0, 3.0), [])],),
+        ([_records("FG", (4.0, 9.0), [])[0] | {"fake_count": 600, "real_count": 1000}, *_records("ED", (3.0, 6.0), [])],),
     ],
     mistakes=[
         ("The pair is right, but not its order: the smaller distance is the better one.", lambda records: _comparable(records)[::-1]),
