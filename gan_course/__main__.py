@@ -8,7 +8,6 @@ from pathlib import Path
 from gan_course import settings
 from gan_course.errors import CourseError, CourseWarning
 
-
 COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes"
 GOES_ON = ("data", "train")  # after Ctrl-C
 

@@ -28,7 +28,7 @@ def attribute_network(target):
     """
     name, path = str(target), Path(target)
     if name not in pretrained.index() and path.is_dir():
-        return classifier.load(path)
+        return classifier.load_trained(path)
     config = pretrained.config(name)
     if config.draws:
         known = ", ".join(pretrained.names(draws=False))
@@ -175,7 +175,9 @@ def _cautions(source, names, network, labels, groups):
 def groups_text(table):
     """Return a table of `by_group` as text, the means of `means` below it, and what a '-' stands for."""
     shown = {"float_format": "{:.3f}".format, "na_rep": "-"}
-    text = table.assign(faces=table["faces"].astype(str).replace("<NA>", "-")).to_string(**shown)
+    text = (
+        table.assign(faces=table["faces"].astype(str).replace("<NA>", "-")).dropna(axis=1, how="all").to_string(**shown)
+    )
     gap = table.index.get_level_values("group") == GAP
     empty = table[~gap & table["balanced"].isna() & table["share"].notna()]
     if len(empty):
@@ -184,5 +186,5 @@ def groups_text(table):
     counts = overall.loc["attributes"].astype(int)
     overall = overall.drop("attributes").loc[:, counts > 0]
     counted = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    text += f"\n\nMeans over the attributes that have a number in every group (how many: {counted}):\n"
+    text += f"\n\nMeans over the attributes that have a number in every group ({counted}):\n"
     return text + overall.to_string(**shown)

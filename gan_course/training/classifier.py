@@ -210,7 +210,7 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
     return network, table
 
 
-def load(folder):
+def load_trained(folder):
     """Return the network that `train` wrote into `folder`, and its attributes in the order of its logits.
 
     Raises `CourseError` for a folder without a finished network, and for one that is damaged.
