@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [f"attributes-{faces}-{role}" for faces in ("toon", "celeba") for role in ("steer", "judge")]
 HIDDEN = ["Male", "Young"]  # causes that are not drawn
 SHORT = {"attributes": ["Black_Hair", "Wearing_Lipstick", "Eyeglasses", "Bald"], "seed": 3}  # no test face is Bald
-SHORT |= {"width": 8, "resolution": 32, "batch_size": 16, "epochs": 8}
+SHORT |= {"width": 8, "resolution": 32, "batch_size": 16, "epochs": 5}
 TINY = {"width": 4, "resolution": 16, "batch_size": 16, "epochs": 2}
 
 
@@ -200,8 +200,8 @@ def test_training_learns_and_leaves_a_report(trained, cartoons):
     assert loss[-1] < 0.8 * loss[0]
     assert table.loc["Black_Hair", "auc"] > 0.9  # a colour: learnt within seconds
     assert report["test"]["Black_Hair"]["auc"] == round(table.loc["Black_Hair", "auc"], 4)
-    assert report["faces"] == {"train": 256, "val": 32, "test": 32} and report["epochs"] == 8
-    assert 1 <= report["best_epoch"] <= 8
+    assert report["faces"] == {"train": 256, "val": 32, "test": 32} and report["epochs"] == 5
+    assert 1 <= report["best_epoch"] <= 5
     assert sorted(path.name for path in out.iterdir()) == [classifier.WEIGHTS, classifier.REPORT]
 
     settings = report["settings"]
@@ -226,13 +226,13 @@ def test_attributes_of_one_class_leave_no_nan_in_the_report(trained):
 def test_ctrl_c_keeps_the_best_network_so_far_and_a_seed_repeats_a_training(
     trained, cartoons, tmp_path, monkeypatch, capsys
 ):
-    """Stopped after one of 8 epochs: network and report are there, and that epoch is bit for bit the other training's."""
+    """Stopped after one of 5 epochs: network and report are there, and that epoch is bit for bit the other training's."""
     monkeypatch.setattr(classifier, "_Keep", Watched)
     monkeypatch.setattr(Watched, "stop", True)
     out = tmp_path / "again"
     with pytest.warns(CourseWarning, match="Bald"):
         network, table = classifier.train(cartoons, out, **SHORT)
-    assert "Stopped after 1 of 8 epochs; the best network so far is kept." in capsys.readouterr().out
+    assert "Stopped after 1 of 5 epochs; the best network so far is kept." in capsys.readouterr().out
     assert all(np.array_equal(a, b) for a, b in zip(trained[3], Watched.first, strict=True))
 
     assert sorted(path.name for path in out.iterdir()) == [classifier.WEIGHTS, classifier.REPORT]
