@@ -107,7 +107,7 @@ def measure_attributes(options):
     print(metrics.groups_text(table))
     if options.out:
         with files.whole(options.out) as partial:
-            table.to_csv(partial, float_format="%.4f")
+            table.to_csv(partial, float_format="%.6f")
 
 
 def path(text):
