@@ -173,7 +173,7 @@ def test_the_command(network, face_folder, tmp_path, capsys):
     out = tmp_path / "new" / "table.csv"
     assert command(network, face_folder, "--groups", "Smiling", "--part", "all", "--out", str(out)) == 0
     text, said = capsys.readouterr()
-    assert said.count("\n") == 1 and "no labels of Bald" in said
+    assert said.count("\n") == 1 and "no labels of Bald." in said
     table = pd.read_csv(out).set_index(["attribute", "group"])
     assert table.loc[("Smiling", "Smiling"), ["faces", "share"]].tolist() == [20, 1]
     assert table.loc[("Smiling", "not Smiling"), ["faces", "share"]].tolist() == [20, 0]
@@ -195,7 +195,7 @@ def test_what_the_table_does_not_show_is_told(network, make_faces, tmp_path, cap
     assert command(network, folder, "--groups", str(file), "--part", "all") == 0
     text, said = capsys.readouterr()
     assert text.split()[:2] == ["faces", "says"]
-    for words in ("10 of 40 faces are in no group", "left out: 1 (few)", "no labels of these attributes"):
+    for words in ("in no group, which are left out: 10 of 40", "left out: 1 (few)", "no labels of these attributes"):
         assert words in said
     assert said.count("\n") == 3
 

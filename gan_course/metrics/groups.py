@@ -49,7 +49,7 @@ def groups_of(source, groups):
             raise CourseError(f"The pictures of '{source.path}' lie in no folders; name attributes or a CSV file.")
         return np.array(folders, dtype=str)
     if groups.lower().endswith(".csv"):
-        return _listed(source, Path(groups))
+        return _listed(source, Path(groups).expanduser())
     names = [name.strip() for name in groups.split(",")]
     labels = source.labels(source.names, names) > 0.5
     words = [np.where(has, name, f"not {name}") for name, has in zip(names, labels.T, strict=True)]
@@ -82,7 +82,7 @@ def by_group(logits, labels, groups, attributes):
     groups: (n,) str, '' for a face in none. labels: NaN in the column of an attribute that nobody labelled.
     Columns: faces of the group; share that has the attribute; accuracy, balanced and auc as in `classifier.measure`;
     says, the share of decisions 'has it' (much above share: it overclaims). Below the groups, the row 'gap': the
-    largest number less the smallest.
+    largest number less the smallest, so of the best group and the worst.
     balanced and auc are empty (NaN) where fewer than 20 faces of the group have the attribute, or have it not.
     A group of fewer than 20 faces is left out. Raises `CourseError` where no group is left.
     """
@@ -158,26 +158,28 @@ def _cautions(source, names, network, labels, groups):
     """Return a sentence for all that the table does not show."""
     found = framing(source, names, network)
     if nobody := int((groups == NOBODY).sum()):
-        found.append(f"{nobody} of {len(groups)} faces are in no group, and are left out.")
+        found.append(f"Faces in no group, which are left out: {nobody} of {len(groups)}.")
     small, counts = np.unique(groups[groups != NOBODY], return_counts=True)
     small = small[counts < LEAST].tolist()
     if small:
-        some = ", ".join(small[:3]) + (" and others" if len(small) > 3 else "")
-        found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({some}).")
+        found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({_some(small)}).")
     unknown = labels.columns[labels.isna().all()].tolist()
     if len(unknown) == len(labels.columns):
         found.append(f"'{source.path}' has no labels of these attributes, so only what the network says is measured.")
     elif unknown:
-        found.append(f"'{source.path}' has no labels of {', '.join(unknown)}.")
+        found.append(f"'{source.path}' has no labels of {_some(unknown)}.")
     return found
+
+
+def _some(names):
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def groups_text(table):
     """Return a table of `by_group` as text, the means of `means` below it, and what a '-' stands for."""
     shown = {"float_format": "{:.3f}".format, "na_rep": "-"}
-    text = (
-        table.assign(faces=table["faces"].astype(str).replace("<NA>", "-")).dropna(axis=1, how="all").to_string(**shown)
-    )
+    filled = table.assign(faces=table["faces"].astype(str).replace("<NA>", "-")).dropna(axis=1, how="all")
+    text = filled.to_string(**shown)
     gap = table.index.get_level_values("group") == GAP
     empty = table[~gap & table["balanced"].isna() & table["share"].notna()]
     if len(empty):
