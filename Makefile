@@ -9,11 +9,18 @@ PROFILE ?= laptop
 LESSON ?=
 BIN = $(VENV)/bin/python
 
+# Files cannot be named in a make rule where their folder has a space.
+ifneq ($(words $(VENV)),1)
+$(error VENV is '$(VENV)'; choose a folder without spaces in its name)
+endif
+# JupyterLab refuses to run as root unless it is told to, as in most containers.
+ROOT = $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
+
 .PHONY: lab test lessons
 .SECONDARY:
 
 lab: $(VENV)/installed-lab data/toon/list_attr_celeba.txt
-	$(BIN) -m jupyterlab notebooks/00_start_here.ipynb
+	$(BIN) -m jupyterlab $(ROOT) notebooks/00_start_here.ipynb
 
 test: $(VENV)/installed-test
 	$(BIN) -m pytest

@@ -65,6 +65,7 @@ from keras import ops  # noqa: E402, F401  (for modules that want both from here
 keras.config.set_image_data_format("channels_last")  # pictures are (batch, height, width, channels) everywhere
 
 if NAME == "tensorflow":
+    import numpy as np
     import tensorflow as tf
 
     def Tape():
@@ -83,6 +84,10 @@ if NAME == "tensorflow":
     def no_gradient():
         """Return a context in which nothing is recorded for gradients (TensorFlow records on tapes only)."""
         return nullcontext()
+
+    def to_numpy(x):
+        """Return a tensor's or a variable's numbers. (Keras's own way warns of NumPy 2.)"""
+        return np.asarray(x)
 
     def replicas():
         """Return (how many replicas take this step together, the number of this one)."""
@@ -127,6 +132,10 @@ else:
     def no_gradient():
         """Return a context in which nothing is recorded for gradients."""
         return torch.no_grad()
+
+    def to_numpy(x):
+        """Return a tensor's or a variable's numbers."""
+        return (x.value if isinstance(x, keras.Variable) else x).detach().cpu().numpy()
 
     def replicas():
         """Return (1, 0): under PyTorch one device trains."""

@@ -33,9 +33,17 @@ def choose(**by_profile):
     return by_profile[profile()]
 
 
+def expand(path):
+    """Return `path` as a `Path`, with `~` replaced by the home folder: shells do not do it in quotes or after `=`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise CourseError(f"'{path}' names a home folder that does not exist; give the whole path.") from error
+
+
 def data_folder():
     """Return the folder for rendered, downloaded and cached files (git-ignored)."""
-    return Path(os.environ.get("GAN_COURSE_DATA", ROOT / "data"))
+    return expand(os.environ.get("GAN_COURSE_DATA") or ROOT / "data")
 
 
 def faces_folder():
@@ -43,7 +51,7 @@ def faces_folder():
     chosen = os.environ.get("GAN_COURSE_FACES")
     if chosen:
         # A notebook runs in notebooks/, but the variable is set from the repository's folder.
-        for path in (Path(chosen), ROOT / chosen):
+        for path in (expand(chosen), ROOT / chosen):
             if path.exists():
                 return path
         raise CourseError(f"GAN_COURSE_FACES is '{chosen}', which does not exist; give a CelebA folder or zip.")

@@ -3,8 +3,8 @@
 import base64
 import hashlib
 import io
+import os
 import re
-import stat
 import threading
 import warnings
 import zipfile
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from test_celeba import COUNT, NAMES, annotation, images, jpeg, layout, write, write_zip
 
-from gan_course.data import archive, celeba, fetch
+from gan_course.data import celeba, fetch
 from gan_course.errors import CourseError, CourseWarning
 
 QUOTA_PAGE = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>Too many users have viewed this file."
@@ -289,21 +289,18 @@ def test_licence_must_be_accepted(kaggle, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("source", ["kaggle", "drive"])
 def test_full_disk_stops_before_the_download(source, request, tmp_path, monkeypatch):
     server = request.getfixturevalue(source)
-    usage = namedtuple("Usage", "free")(archive.SPARE)
-    monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: usage)
+    usage = namedtuple("Usage", "free")(fetch.SPARE)
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(CourseError, match="0.2 GB free and .* are needed"):
         get(server, source, tmp_path)
     assert not server.requests
 
 
-def test_unpacked_on_request(kaggle, tmp_path):
-    faces = get(kaggle, "kaggle", tmp_path, unpack=True)
-    assert len(faces) == COUNT and faces.store.place.is_dir()
-    assert not (tmp_path / "celeba-dataset.zip").exists()
-    get(kaggle, "kaggle", tmp_path, unpack=True)
-    assert len(kaggle.requests) == 1
-    next(faces.store.place.iterdir()).unlink()
-    with pytest.raises(CourseError, match="holds 29 images, not 30; delete it"):
+def test_unpacked_images_are_not_downloaded(kaggle, tmp_path):
+    write(tmp_path, images())
+    assert len(get(kaggle, "kaggle", tmp_path)) == COUNT and not kaggle.requests
+    (tmp_path / "img_align_celeba" / NAMES[0]).unlink()
+    with pytest.raises(CourseError, match="holds 29 images, not 30; move it away"):
         get(kaggle, "kaggle", tmp_path)
 
 
@@ -349,13 +346,12 @@ def test_official_files_pass_in_silence(drive, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
-def test_path_goes_on_and_does_not_overwrite(tmp_path):
+def test_path_does_not_overwrite(tmp_path):
     given = layout("folder", tmp_path / "given")
     out = tmp_path / "out"
-    half = write(out, {"img_align_celeba.part/000001.jpg": jpeg(1), "img_align_celeba.part/000002.jpg.part": b"x"})
-    assert len(fetch.fetch(given, half)) == COUNT  # goes on after a broken run
+    assert len(fetch.fetch(given, out)) == COUNT
     write(tmp_path / "other", {"img_align_celeba/x.jpg": jpeg(99)})
-    with pytest.raises(CourseError, match="exists already; delete it or choose another"):
+    with pytest.raises(CourseError, match="exists already; move it away or choose another"):
         fetch.fetch(tmp_path / "other", out)
     with pytest.raises(CourseError, match="does not exist"):
         fetch.fetch(tmp_path / "nowhere", out)
@@ -363,58 +359,134 @@ def test_path_goes_on_and_does_not_overwrite(tmp_path):
 
 def test_path_to_another_full_disk(tmp_path, monkeypatch):
     given = layout("zip", tmp_path / "given")
-    usage = namedtuple("Usage", "free")(archive.SPARE)
-    monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: usage)
+    usage = namedtuple("Usage", "free")(fetch.SPARE)
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda folder: usage)
     monkeypatch.setattr(fetch, "_same_disk", lambda one, other: False)
     with pytest.raises(CourseError, match="are needed"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fetch.fetch(given, tmp_path / "out")
 
 
-# --- zips ----------------------------------------------------------------------------------------------
+def broken_off(monkeypatch, given, out, after=12):
+    """Copy from `given` and break after so many files, as a full disk does."""
+    left, link = [after], fetch.os.link
 
-ESCAPES = ["../x.jpg", "a/../../x.jpg", "/x.jpg", "C:/x.jpg", "C:x.jpg", "..\\x.jpg", "a\\..\\..\\x.jpg",
-           "\\x.jpg", "//server/share/x.jpg"]  # fmt: skip
+    def full(source, target):
+        left[0] -= 1
+        if left[0] < 0:
+            target.write_bytes(b"half")
+            raise OSError(28, "No space left on device", str(source), None, str(target))  # as shutil does
+        link(source, target)
 
-
-@pytest.mark.parametrize("name", ESCAPES)
-def test_zip_cannot_leave_its_folder(name, tmp_path):
-    file = write_zip(tmp_path / "bad.zip", {"a/good.jpg": jpeg(), name: jpeg()})
-    with pytest.raises(CourseError, match="leads outside its folder"):
-        archive.unpack_zip(file, tmp_path / "deep" / "out")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["bad.zip", "deep", "out"]
-
-
-def test_zip_with_a_link_is_refused(tmp_path):
-    link = zipfile.ZipInfo("a/link")
-    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-    file = tmp_path / "bad.zip"
-    with zipfile.ZipFile(file, "w") as out:
-        out.writestr(link, "/etc")
-        out.writestr("a/link/x.jpg", jpeg())
-    with pytest.raises(CourseError, match="leads outside"):
-        archive.unpack_zip(file, tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(fetch.os, "link", full)
+        patched.setattr(fetch.shutil, "copyfile", full)
+        with pytest.raises(CourseError, match=r"'.*part/000013.jpg' \(No space left on device\); make room") as error:
+            fetch.fetch(given, out)
+    assert "\n" not in str(error.value)
+    half = out / "img_align_celeba.part"
+    assert sorted(path.name for path in half.iterdir()) == [fetch.SOURCE, *NAMES[:12]]  # nothing half-written
+    assert [path.name for path in out.iterdir()] == [half.name]
+    return half
 
 
-def test_half_unpacked_zip_leaves_nothing(tmp_path):
-    file = write_zip(tmp_path / "a.zip", images())
-    data = file.read_bytes()
-    file.write_bytes(data.replace(jpeg(20), jpeg(21)))
-    with pytest.raises(CourseError, match="cannot be unpacked"):
-        archive.unpack_zip(file, tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
-    file.write_bytes(data)
-    write(tmp_path / "out", {".unpacking/img_align_celeba/old.jpg": b"of a run that was killed"})
-    archive.unpack_zip(file, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["img_align_celeba"]
-    assert len(list((tmp_path / "out" / "img_align_celeba").iterdir())) == COUNT
-    with pytest.raises(CourseError, match="exists already"):
-        archive.unpack_zip(file, tmp_path / "out")
+@pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
+@pytest.mark.parametrize("second", ["the same", "other folder", "changed", "zip", "kaggle", "drive"])
+def test_faces_of_two_sources_are_never_mixed(second, tmp_path, monkeypatch, request):
+    monkeypatch.setattr(fetch, "IMAGE_COUNT", COUNT)
+    given, out = write(tmp_path / "a", {**images(), **annotation()}), tmp_path / "out"
+    half = broken_off(monkeypatch, given, out)
+    write(half, {".000013.77.jpg": b"of a run that was killed"})
+    first = (half / NAMES[0]).stat().st_ino
+    other = {f"img_align_celeba/{name}": jpeg(1000 + int(name[:6])) for name in NAMES}  # the same names
+    if second in ("kaggle", "drive"):
+        server = request.getfixturevalue(second)
+        faces = get(server, second, out)
+        assert [faces.read(name) for name in NAMES] == [jpeg(int(name[:6])) for name in NAMES]
+    elif second == "the same":
+        faces = fetch.fetch(given, out)
+        assert (out / "img_align_celeba" / NAMES[0]).stat().st_ino == first and len(faces) == COUNT
+        assert sorted(path.name for path in (out / "img_align_celeba").iterdir()) == NAMES  # no record, no half file
+        assert faces.attributes is not None
+    else:
+        path = given if second == "changed" else tmp_path / "b"
+        for file in given.glob("*.txt"):
+            file.unlink()
+        write(path, other)
+        if second == "zip":
+            path = write_zip(tmp_path / "b.zip", other)
+        faces = fetch.fetch(path, out)
+        assert [faces.read(name) for name in NAMES] == list(other.values()) and faces.attributes is None
+    assert not half.exists()
 
 
-def test_unpacking_needs_room(tmp_path, monkeypatch):
-    file = write_zip(tmp_path / "a.zip", images())
-    monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(10))
-    with pytest.raises(CourseError, match="GB are needed"):
-        archive.unpack_zip(file, tmp_path / "out")
+@pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
+def test_lists_of_another_source_are_not_used(tmp_path):
+    out = write(tmp_path / "out", annotation())  # left by an earlier source
+    write(tmp_path / "b", {f"img_align_celeba/{name}": jpeg(7) for name in NAMES})
+    with pytest.raises(CourseError, match=r"out/list_attr_celeba.txt' exists already; move it away"):
+        fetch.fetch(tmp_path / "b", out)
+    assert not list(out.glob("img*"))
+
+
+@pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
+def test_other_faces_of_the_same_names_are_not_taken_for_those_that_are_here(tmp_path):
+    fetch.fetch(write(tmp_path / "a", images()), tmp_path / "out")
+    write(tmp_path / "b", {f"img_align_celeba/{name}": jpeg(7) + b"x" for name in NAMES})
+    with pytest.raises(CourseError, match=r"out/img_align_celeba' exists already"):
+        fetch.fetch(tmp_path / "b", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "archive.zip", "unpacked", "loose"])
+def test_a_screenshot_beside_the_download(kind, tmp_path, monkeypatch):
+    """The README says: give the browser's folder. It holds other pictures, too."""
+    monkeypatch.setattr(fetch, "IMAGE_COUNT", COUNT)
+    strays = {"Screenshot (1).png": jpeg(5, "PNG"), **{f"2024/{i}.jpg": jpeg(i) for i in range(60)}}
+    home = write(tmp_path / "Downloads", strays)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    if kind == "zip":
+        write_zip(write(home, annotation()) / "img_align_celeba.zip", images())
+    elif kind == "archive.zip":
+        nested = images("img_align_celeba/img_align_celeba/")
+        write_zip(home / "archive.zip", {**nested, **annotation(comma=True)})
+    else:
+        write(home, {**images("" if kind == "loose" else "img_align_celeba/"), **annotation()})
+    with pytest.warns(CourseWarning) as caught:
+        faces = fetch.fetch("~/Downloads", "~/celeba")
+    assert faces.path == tmp_path / "celeba" and faces.names.tolist() == NAMES and faces.attributes is not None
+    (said,) = [str(warning.message) for warning in caught if "left out" in str(warning.message)]
+    assert said.startswith("61 images were left out") and "Screenshot (1).png" in said and said.endswith(".")
+
+
+@pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
+def test_own_pictures_are_fetched_as_well(tmp_path):
+    own = {f"IMG_{i}.jpg": jpeg(i) for i in range(8)} | {"202406.jpg": jpeg(9)}  # one has a name like CelebA's
+    assert len(fetch.fetch(write(tmp_path / "own", own), tmp_path / "out")) == 9
+
+
+@pytest.mark.filterwarnings("ignore::gan_course.errors.CourseWarning")
+def test_folders_of_people_keep_their_folders(tmp_path):
+    given = {f"lfw/Ada_{p}/Ada_{p}_{i:04d}.jpg": jpeg(p + i) for p in range(6) for i in range(1, 4)}
+    faces = fetch.fetch(write(tmp_path / "given", given), tmp_path / "out")
+    before = celeba.open_faces(tmp_path / "given")
+    assert faces.names.tolist() == before.names.tolist() and faces.fingerprint() == before.fingerprint()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_without_rights(kaggle, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(CourseError, match="Permission denied"):
+        get(kaggle, "kaggle", tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside"])
+def test_a_file_in_the_place_of_the_folder(place, kaggle, tmp_path):
+    write(tmp_path, {"file": b"x", "given/a.jpg": jpeg()})
+    for source in ("kaggle", tmp_path / "given"):
+        with (
+            pytest.raises(CourseError, match=r"Cannot read or write '.*file.*'.* choose another folder"),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            get(kaggle, source, tmp_path / place)

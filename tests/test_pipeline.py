@@ -102,35 +102,20 @@ def test_square_crop_to_the_pixel(tmp_path, size, box):
     np.testing.assert_allclose(images[0, inner, 5, 1], (upper + centres)[inner], atol=0.6)
 
 
-def test_progan_crop(tmp_path):
-    assert crop_box(178, 218, "progan") == (25, 57, 153, 185)
-    assert crop_box(89, 109, "progan") == (12.5, 28.5, 76.5, 92.5)
-    assert crop_box(356, 436, "progan") == (50, 114, 306, 370)
-    folder = tmp_path / "faces" / "img_align_celeba"
-    write(folder / "000001.jpg", coordinates(178, 218))
-    images, _ = load(folder.parent, 128, "all", crop="progan")
-    assert np.array_equal(images[0], coordinates(178, 218)[57:185, 25:153])
-    write(folder / "000002.jpg", coordinates(128, 128))
-    with pytest.raises(CourseError, match="128x128; use crop='square'"):
-        load(folder.parent, 128, "all", crop="progan")
-
-
-@pytest.mark.parametrize("crop", pipeline.CROPS)
-def test_half_size_copy_gives_the_same_view(tmp_path, crop):
+def test_half_size_copy_gives_the_same_view(tmp_path):
     y, x = np.mgrid[:218, :178] / 218
     smooth = np.stack([np.sin(9 * x + 4 * y), np.cos(7 * y), np.sin(5 * x * y)], -1)
     whole = Image.fromarray(np.uint8(127.5 * smooth + 127.5))
     write(tmp_path / "whole" / "000001.jpg", np.asarray(whole))
     write(tmp_path / "half" / "000001.jpg", np.asarray(whole.resize((89, 109), Image.Resampling.BOX)))
-    a, b = (load(tmp_path / name, 32, "all", crop=crop)[0].astype(float) for name in ("whole", "half"))
+    a, b = (load(tmp_path / name, 32, "all")[0].astype(float) for name in ("whole", "half"))
     assert np.abs(a - b).mean() < 1
 
 
 @pytest.mark.skipif(not REAL, reason="GAN_COURSE_REAL_FACES is not set")
-@pytest.mark.parametrize("crop", pipeline.CROPS)
-def test_real_faces_at_both_sizes(crop):
-    whole, names = load(f"{REAL}/celeba_fullres/img_align_celeba.zip", 64, "all", limit=200, crop=crop)
-    half, same = load(f"{REAL}/celeba_half", 64, "all", limit=200, crop=crop)
+def test_real_faces_at_both_sizes():
+    whole, names = load(f"{REAL}/celeba_fullres/img_align_celeba.zip", 64, "all", limit=200)
+    half, same = load(f"{REAL}/celeba_half", 64, "all", limit=200)
     assert list(names) == list(same)
     whole, half = whole.astype(float), half.astype(float)
     assert np.abs(whole - half).mean() < 5  # of 255; the half-size JPEGs have lost some detail
@@ -160,6 +145,48 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
     write(tmp_path / "faces" / "000002.jpg", np.full((20, 20, 4), 90, np.uint8))
     images, _ = load(tmp_path / "faces", 8, "all")
     assert images.shape == (2, 8, 8, 3) and (images == 90).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_phone_photographs_lie_upright(tmp_path, orientation, kind):
+    """A camera stores what its sensor saw, and says in EXIF how it was held."""
+    upright = Image.fromarray(coordinates(40, 40))
+    T = Image.Transpose  # what the sensor saw, for each orientation
+    turns = [None, None, T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_90, T.TRANSVERSE,
+             T.ROTATE_270]  # fmt: skip
+    stored = upright if turns[orientation] is None else upright.transpose(turns[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "faces").mkdir()
+    stored.save(tmp_path / "faces" / "me.jpg", kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {}))
+    images, _ = load(tmp_path / "faces", 40, "all")
+    assert np.abs(images[0].astype(int) - coordinates(40, 40)).max() < 8
+    data = (tmp_path / "faces" / "me.jpg").read_bytes()
+    if kind == "JPEG":
+        (tmp_path / "faces" / "me.jpg").write_bytes(data[:-300])  # still broken, not half a face
+        with pytest.raises(CourseError, match="1 broken: me.jpg"):
+            load(tmp_path / "faces", 40, "all")
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_is_no_damaged_picture(tmp_path):
+    write(tmp_path / "faces" / "b.jpg", coordinates(40, 40))
+    for number, exif in enumerate(
+        [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 9]
+    ):
+        Image.fromarray(coordinates(40, 40)).save(tmp_path / "faces" / f"{number}.jpg", "JPEG", exif=exif)
+    assert len(load(tmp_path / "faces", 8, "all")[1]) == 4
+
+
+@pytest.mark.parametrize("kind", ["EPS", "WEBP", "GIF", "BMP", "TIFF", "PPM", "PDF"])
+def test_only_jpeg_and_png_are_opened(tmp_path, kind, monkeypatch):
+    """Above all PostScript, which Pillow hands to Ghostscript."""
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was asked"))
+    write(tmp_path / "faces" / "000001.jpg", coordinates(20, 20))
+    Image.fromarray(coordinates(20, 20)).save(tmp_path / "faces" / "000002.jpg", kind)
+    with pytest.warns(CourseWarning, match="1 of 2 pictures .* are broken and skipped: 000002.jpg"):
+        assert load(tmp_path / "faces", 8, "all")[1].tolist() == ["000001.jpg"]
 
 
 # --- batches -------------------------------------------------------------------------------------------
@@ -268,10 +295,8 @@ def test_disk_cache_is_used_again(people, data_folder, monkeypatch):
     assert np.array_equal(first, again) and np.array_equal(names, same)
 
 
-@pytest.mark.parametrize("change", ["file", "resolution", "part", "limit", "crop", "damage", "cut", "no names"])
+@pytest.mark.parametrize("change", ["file", "resolution", "part", "limit", "damage", "cut", "no names"])
 def test_disk_cache_is_made_anew(people, data_folder, change):
-    for i in range(1, 24):  # CelebA's shape, for its own crop
-        write(people / "img_align_celeba" / f"{i:06}.jpg", np.resize(left_bright(10 * i), (109, 89, 3)))
     before, _ = load(people, 8, cache="disk")
     before = np.array(before)
     options = {}
@@ -285,9 +310,7 @@ def test_disk_cache_is_made_anew(people, data_folder, change):
     elif change == "no names":
         (kept / "names.json").unlink()
     else:
-        options = {"resolution": {"resolution": 9}, "part": {"part": "val"}, "limit": {"limit": 4}}.get(
-            change, {"crop": "progan"}
-        )
+        options = {change: {"resolution": 9, "part": "val", "limit": 4}[change]}
     after, names = load(people, cache="disk", **{"resolution": 8, **options})
     fresh, fresh_names = load(people, cache="memory", **{"resolution": 8, **options})
     assert np.array_equal(after, fresh) and np.array_equal(names, fresh_names)
@@ -362,7 +385,7 @@ def test_all_broken(tmp_path):
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "000001.jpg").write_bytes(b"no picture")
     for cache in pipeline.CACHES:
-        with pytest.raises(CourseError, match=r"All 1 pictures .* \(000001.jpg\); copy them again"):
+        with pytest.raises(CourseError, match=r"No picture of .* \(1 broken: 000001.jpg\); copy them again"):
             load(tmp_path / "faces", 8, "all", cache=cache)
 
 
@@ -380,6 +403,16 @@ def test_zip(people, tmp_path):
     assert faces(archive, 8, 5, attributes=["Male"]).image_count == 20
 
 
+def test_folders_of_people(tmp_path):
+    for i in range(12):
+        write(tmp_path / "lfw" / f"Ada_{i}" / "0001.jpg", left_bright(10 * i))
+    expected, names = load(tmp_path / "lfw", 8, "all", cache="memory")
+    assert sorted(names) == sorted(f"Ada_{i}/0001.jpg" for i in range(12))
+    for _ in range(2):
+        images, same = load(tmp_path / "lfw", 8, "all", cache="disk")
+        assert np.array_equal(images, expected) and list(names) == list(same)
+
+
 def test_limit_takes_the_first_names(people):
     images, names = load(people, 8, limit=7)
     assert list(names) == [f"{i:06}.jpg" for i in range(1, 8)] and len(images) == 7
@@ -393,14 +426,14 @@ def test_limit_takes_the_first_names(people):
         ({"folder": "no/such/folder"}, "no/such/folder"),
         ({"resolution": 3}, "resolution is 3"),
         ({"resolution": 8.5}, "resolution is 8.5"),
-        ({"batch_size": 21}, "gives 20 faces, fewer than one batch of 21; use a batch_size of 20 or less"),
+        ({"batch_size": 21}, r"fewer than one batch of faces \(faces 20, batch_size 21\); add more faces or make"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"start_step": -1}, "start_step is -1"),
         ({"part": "training"}, "training"),
         ({"attributes": ["Smiling"]}, "Smiling"),
         ({"limit": 0}, "limit is 0"),
         ({"cache": "ram"}, "no cache 'ram'"),
-        ({"crop": "round"}, "no crop 'round'"),
+        ({"crop": "progan"}, "no crop 'progan'"),
     ],
 )
 def test_mistakes_get_one_sentence(people, options, message):
@@ -423,7 +456,7 @@ def test_empty_part(people):
             image.unlink()
     opened = pipeline.open_faces(people)
     (empty, *_) = [part for part in ("train", "val", "test") if len(opened.split(part)) == 0]
-    with pytest.raises(CourseError, match=f"no face in the part '{empty}'"):
+    with pytest.raises(CourseError, match=rf"no face in its part {empty} \(faces: .*{empty} 0.*\); add more faces"):
         load(people, 8, empty)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -133,7 +134,7 @@ def test_killed_render_goes_on(folder, tmp_path):
     for _, data in before.values():
         Image.open(io.BytesIO(data)).load()  # whole
     assert not any((out / name).exists() for name in toon.ANNOTATIONS)
-    stale = out / toon.IMAGES / ".000009.jpg.1.tmp"  # what a kill may leave behind
+    stale = out / toon.IMAGES / ".000009.1.jpg"  # what a kill may leave behind
     stale.write_bytes(b"half")
     os.utime(stale, (1, 1))
     toon.ensure(out)  # goes on with the folder's own count and seed
@@ -142,14 +143,14 @@ def test_killed_render_goes_on(folder, tmp_path):
 
 
 def test_interrupted_annotation_goes_on(tmp_path, monkeypatch):
-    out, write = tmp_path / "toon", toon._write
+    out, whole = tmp_path / "toon", toon.whole
 
-    def stop(path, content):
+    def stop(path):
         if path.name == "list_attr_celeba.txt":
             raise KeyboardInterrupt
-        write(path, content)
+        return whole(path)
 
-    monkeypatch.setattr(toon, "_write", stop)
+    monkeypatch.setattr(toon, "whole", stop)
     with pytest.raises(KeyboardInterrupt):
         toon.render(out, count=3, resolution=16)
     assert not (out / "list_attr_celeba.txt").exists()
@@ -188,6 +189,13 @@ def test_folders_that_are_not_ours(tmp_path):
     (tmp_path / "celeba" / toon.IMAGES).mkdir(parents=True)
     with pytest.raises(CourseError, match="other images"):
         toon.render(tmp_path / "celeba", count=2)
+    for own in ("me.jpg", "holiday/IMG_1.JPG", "img_align_celeba/me.png"):
+        path = tmp_path / own.replace("/", "-") / own
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"mine")
+        with pytest.raises(CourseError, match=rf"other images \(such as .*{path.name}\).*give another folder"):
+            toon.render(tmp_path / own.replace("/", "-"), count=2)
+        assert [p for p in (tmp_path / own.replace("/", "-")).rglob("*") if p.is_file()] == [path]
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "inside"):
         with pytest.raises(CourseError, match="file"):
@@ -241,6 +249,55 @@ def test_ensure(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_COURSE_FACES", str(mine))
     assert toon.ensure() == mine and not any(mine.iterdir())
     assert toon.is_cartoon(out) and not toon.is_cartoon(mine)
+
+
+def test_cartoons_are_known_in_every_way_they_are_given(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    home = shutil.copytree(folder, tmp_path / "toon")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "toon")
+    shutil.make_archive(str(tmp_path / "inside"), "zip", home)
+    (tmp_path / "link").symlink_to(home / toon.IMAGES)
+    zipped = home / "copy"  # only the images are zipped; toon.json lies beside
+    zipped.mkdir()
+    shutil.copy(home / toon.SETTINGS, zipped)
+    shutil.make_archive(str(zipped / "img_align_celeba"), "zip", home, toon.IMAGES)
+    for path in (home, home / toon.IMAGES, f"{home}/img_align_celeba/", "~/toon", "~/toon/img_align_celeba",
+                 tmp_path / "packed.zip", tmp_path / "inside.zip", tmp_path / "link", zipped,
+                 zipped / "img_align_celeba.zip"):  # fmt: skip
+        assert toon.is_cartoon(path), path
+    monkeypatch.chdir(home / toon.IMAGES)
+    assert toon.is_cartoon(".")
+    other = tmp_path / "real" / toon.IMAGES
+    other.mkdir(parents=True)
+    (other / "000001.jpg").write_bytes(b"x")
+    for path in (tmp_path / "real", other, tmp_path / "nowhere", "~/nowhere"):
+        assert not toon.is_cartoon(path), path
+
+
+def test_home_folder_and_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert toon.render("~/toon", count=2, resolution=16) == tmp_path / "toon"
+    monkeypatch.setenv("GAN_COURSE_DATA", "~/faces")
+    assert toon.settings.data_folder() == tmp_path / "faces"
+    monkeypatch.setenv("GAN_COURSE_FACES", "~/toon")
+    assert toon.ensure() == toon.settings.faces_folder() == tmp_path / "toon"
+
+    write = toon.Path.write_bytes
+
+    def full(path, data):
+        if "000003" in path.name:
+            write(path, data[:100])
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(toon.Path, "write_bytes", full)
+    with pytest.raises(CourseError, match=r"Cannot write .*000003.jpg \(No space left on device\); free the disk"):
+        toon.render(tmp_path / "full", count=4, resolution=16)
+    assert sorted(images(tmp_path / "full")) == ["000001.jpg", "000002.jpg"]
+    monkeypatch.undo()
+    assert len(images(toon.render(tmp_path / "full", count=4, resolution=16))) == 4
 
 
 # --- the labels against the picture ------------------------------------------------------------------
@@ -395,30 +452,13 @@ def test_best_guess_against_drawn_faces():
     assert 0.95 < best["Male"] < 0.995 and 0.8 < best["Young"] < 0.95  # far above chance, never certain
 
 
-def test_correlations_are_celebas_in_sign(tmp_path):
-    toon._annotate(tmp_path, 4000, 0)  # the tables alone
-    c = toon.correlations(tmp_path)
-    assert list(c.columns) == list(toon.ATTRIBUTES) and np.allclose(np.diag(c), 1)
-    for name in (
-        "Mustache",
-        "Goatee",
-        "Sideburns",
-        "5_o_Clock_Shadow",
-        "Bald",
-        "Bushy_Eyebrows",
-        "Eyeglasses",
-    ):
-        assert c.loc["Male", name] > 0.1, name
-    for name in (
-        "No_Beard",
-        "Wearing_Lipstick",
-        "Wearing_Earrings",
-        "Arched_Eyebrows",
-        "Rosy_Cheeks",
-        "Smiling",
-    ):
-        assert c.loc["Male", name] < -0.08, name
+def test_correlations_are_celebas_in_sign():
+    rows = [toon.labels(toon.draw(0, i)) for i in range(1, 4001)]
+    c = dict(zip(rows[0], np.corrcoef([list(row.values()) for row in rows], rowvar=False), strict=True))
+    c = {name: dict(zip(rows[0], row, strict=True)) for name, row in c.items()}
+    for name in ("Mustache", "Goatee", "Sideburns", "5_o_Clock_Shadow", "Bald", "Bushy_Eyebrows", "Eyeglasses"):
+        assert c["Male"][name] > 0.1, name
+    for name in ("No_Beard", "Wearing_Lipstick", "Wearing_Earrings", "Arched_Eyebrows", "Rosy_Cheeks", "Smiling"):
+        assert c["Male"][name] < -0.08, name
     for name in ("Gray_Hair", "Bald", "Eyeglasses", "Bags_Under_Eyes", "Male"):
-        assert c.loc["Young", name] < -0.1, name
-    with pytest.raises(CourseError, match="list_attr_celeba"):
-        toon.correlations(tmp_path / "nowhere")
+        assert c["Young"][name] < -0.1, name

@@ -10,26 +10,25 @@ data/weights/NAME.md by hand; it should say what the log says (printed here).
 import csv
 import hashlib
 import json
-import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from gan_course import pretrained
+from gan_course.files import whole
 
 
 def generator(folder, file):
     """Write the averaged generator of a run; return what its entry says of it."""
-    from gan_course.training import run
+    from gan_course import runs
 
-    gan = run.load(folder)
-    gan.ema_generator.save_weights(file)
+    trainer, config = runs.load_run(folder)
+    trainer.averages[0][0].save_weights(file)
     with open(Path(folder) / "log.csv", newline="") as log:
-        last = [row for row in csv.DictReader(log) if int(row["step"]) <= int(gan.step)][-1]
+        last = [row for row in csv.DictReader(log) if int(row["step"]) <= trainer.step][-1]
     return {
-        "settings": asdict(run.read_settings(folder)) | {"data": Path(run.read_settings(folder).data).name},
-        "steps": int(gan.step),
+        "settings": config.to_dict() | {"data": Path(config.data).name},
+        "steps": trainer.step,
         "images": int(last["images"]),
         "minutes": round(float(last["seconds"]) / 60, 1),
     }
@@ -54,9 +53,8 @@ def main(folder, name, summary):
     entry = start | entry
     path = pretrained.FOLDER / "index.json"
     entries = (json.loads(path.read_text()) if path.exists() else {}) | {name: entry}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(entries, indent=1) + "\n")
-    os.replace(partial, path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(entries, indent=1) + "\n")
     print(json.dumps(entry, indent=1))
 
 

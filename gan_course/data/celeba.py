@@ -7,40 +7,33 @@ CelebA (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015) has 
   and `identity_CelebA.txt` beside it, or in the folders `Img`, `Anno` and `Eval` of its Google Drive;
 - the official `img_align_celeba.zip`, read without unpacking, the text files beside it;
 - Kaggle's `jessicali9530/celeba-dataset`: nested image folders and CSV files, unpacked or as the zip;
-- partial copies, and plain folders of JPEG or PNG images without any annotation.
+- partial copies, and folders of JPEG or PNG images without any annotation, at any depth: one folder per person
+  (LFW), one per group (`male`, `female`), or `train`, `val` and `test`.
 
 The cartoon faces of `gan_course.data.toon` are written in the same layout, so lessons read both alike.
-`gan_course.data.fetch` downloads the real CelebA.
+`gan_course.data.archive` finds the pictures, `gan_course.data.fetch` downloads the real CelebA.
 """
 
 import hashlib
 import io
-import itertools
 import os
-import threading
-import zipfile
-import zlib
+import re
+import statistics
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from gan_course.data.archive import find_images, is_image, is_page, left_out_count, some
 from gan_course.errors import CourseError
+from gan_course.settings import expand
 
-# What `zipfile` raises for damaged, encrypted and unsupported entries.
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 PARTS = ("train", "val", "test")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-# Where images may lie under the path that the user gives; the first that holds images wins.
-IMAGE_FOLDERS = (
-    "img_align_celeba/img_align_celeba",  # Kaggle
-    "img_align_celeba",
-    "Img/img_align_celeba",  # the official Drive folder
-    "img_align_celeba_png",
-    "Img/img_align_celeba_png",
-)
-IMAGE_ZIPS = ("img_align_celeba.zip", "Img/img_align_celeba.zip", "celeba-dataset.zip", "archive.zip")
+PART_FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+LFW_NAME = re.compile(r"(.*/)?([^/]+)/\2_\d{4}")
+NUMBERED_PERSON = re.compile(r"(.*/)?(person|people|subject|identity|id|actor|s|n|p)[ _-]?\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +41,15 @@ class FaceFolder:
     """Faces and what is known about them. Made by `open_faces`; `names` is the order of all other arrays."""
 
     path: Path  # what the user gave
-    names: np.ndarray  # (n,) str, sorted file names of the images that exist
+    names: np.ndarray  # (n,) str, sorted: the images that exist, as paths below the folder that all share
     parts: np.ndarray  # (n,) int8: 0 train, 1 val, 2 test
     attributes: pd.DataFrame | None  # index: names; columns: CelebA's names; values 0 or 1, int8
     identity: np.ndarray | None  # (n,) int32: the same number is the same person
+    folders: np.ndarray  # (n,) str: the folder of each name, '' where there is none; groups, such as 'male', 'female'
     missing: int  # annotation rows without an image (skipped)
-    notes: tuple[str, ...]  # one sentence each: how the split was made, what was skipped
-    store: object = field(repr=False)  # _Folder or _Zip: where the bytes come from
+    left_out: tuple[str, ...]  # one phrase each: which pictures were found and are not in `names`, and why
+    notes: tuple[str, ...]  # one sentence each: the above, how the split was made, what was assumed
+    store: object = field(repr=False)  # what `find_images` returns: where the bytes come from
 
     def __len__(self):
         return len(self.names)
@@ -74,11 +69,24 @@ class FaceFolder:
             raise CourseError(f"There is no part '{part}'; choose one of {', '.join(PARTS)}, all.")
         return self.names[self.parts == PARTS.index(part)]
 
-    def summary(self, part="train"):
-        return f"{len(self.split(part)):,} of {len(self):,} faces are used (part {part}) of {self.path}."
+    def summary(self, part="train", used=None):
+        """Return one sentence: how many faces of `part` are used, of how many, and what was left out and why.
+
+        used: how many of the part, where it is not all (broken ones are known only when they are read).
+        """
+        used = len(self.split(part)) if used is None else used
+        text = f"{used:,} of {len(self):,} faces are used (part {part}) of {self.path}"
+        return "; ".join([text, *self.left_out]) + "."
 
     def fingerprint(self):
-        return hashlib.sha256("".join(self.names).encode()).hexdigest()[:16]
+        """Return 16 hexadecimal digits of the names and sizes of all images: the same faces have the same ones.
+
+        A zip and the folder that it unpacks to are the same faces. Pixels are not read.
+        """
+        digest = hashlib.sha256()
+        for name in self.names.tolist():
+            digest.update(f"{name}\0{self.store.size(name)}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()[:16]
 
     def labels(self, names, attributes):
         """Return 0/1 labels of `names` for a list of attributes: float32, (len(names), len(attributes))."""
@@ -108,142 +116,26 @@ def open_faces(path):
     Raises CourseError if the path does not exist or holds no images, and if a zip or an annotation file is
     damaged (naming the file and the line).
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     store = find_images(path)
     images = np.array(sorted(store.names), dtype=str)
     kinds = {"attributes": ATTRIBUTES, "parts": PARTITION, "identity": IDENTITY}
     tables = {key: _read_table(store, kind) for key, kind in kinds.items()}
     tables = {key: table for key, table in tables.items() if table is not None}
-    names, tables, missing, notes = _join(path, images, tables)
-    notes = list(store.notes) + notes
+    names, tables, missing, left_out, notes = _join(path, images, tables)
+    left_out = (*store.left_out, *left_out)
+    notes = [f"{phrase[0].upper()}{phrase[1:]}." for phrase in left_out] + notes
 
     attributes = tables.get("attributes")
     if attributes is None:
         notes.append("There is no list_attr_celeba file, so no attributes.")
     else:
         attributes = (attributes > 0).astype("int8")  # CelebA writes -1 and 1, some copies 0 and 1
+    folders = np.array([name.rpartition("/")[0] for name in names.tolist()], dtype=str)
     identity = tables["identity"].iloc[:, 0].to_numpy("int32") if "identity" in tables else None
     official = tables["parts"].iloc[:, 0].to_numpy("int8") if "parts" in tables else None
-    parts, note = _split(names, official, identity)
-    return FaceFolder(path, names, parts, attributes, identity, missing, tuple(notes + [note]), store)
-
-
-# --- where the bytes are -------------------------------------------------------------------------------
-
-
-class _Folder:
-    """Images in one folder, annotation files in it or around it."""
-
-    notes = ()
-
-    def __init__(self, folder):
-        self.place = folder
-        with os.scandir(folder) as entries:
-            self.names = {entry.name for entry in entries if is_image(entry.name)}
-
-    def read(self, name):
-        try:
-            return (self.place / name).read_bytes()
-        except OSError as error:
-            raise CourseError(f"Cannot read '{self.place / name}' ({error.strerror}); copy it again.") from error
-
-    def annotation(self, file_names):
-        return _annotation_beside(self.place, file_names)
-
-
-class _Zip:
-    """Images in a zip at any depth, annotation files in the zip or around it.
-
-    One handle and a lock: a handle per thread would parse the central directory of 202,599 entries again in
-    each (about a second), and reading an image under the lock takes a fraction of decoding it.
-    """
-
-    def __init__(self, path):
-        self.place = path
-        try:
-            self.zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise CourseError(
-                f"'{path}' is damaged or was not downloaded completely; delete it and fetch it again."
-            ) from error
-        self.lock = threading.Lock()
-        self.members = {}  # file name -> the zip's entry
-        self.others = {}
-        doubles = 0
-        for entry in self.zip.infolist():
-            name = entry.filename.rpartition("/")[2]  # PurePosixPath would take 1 s for all faces
-            if entry.filename.startswith("__MACOSX/") or entry.is_dir():
-                continue
-            if is_image(name):
-                doubles += name in self.members
-                self.members.setdefault(name, entry)
-            else:
-                self.others.setdefault(name, entry)
-        self.names = self.members.keys()
-        note = f"{doubles:,} images are in '{path.name}' twice; the first was taken."
-        self.notes = (note,) if doubles else ()
-
-    def read(self, name):
-        if name not in self.members:
-            raise CourseError(f"'{self.place}' holds no image '{name}'; see the `names` of the opened faces.")
-        return self._read(self.members[name])
-
-    def annotation(self, file_names):
-        for name in file_names:
-            if name in self.others:
-                return f"{self.place}/{name}", self._read(self.others[name])
-        return _annotation_beside(self.place.parent, file_names)
-
-    def _read(self, entry):
-        try:
-            with self.lock:
-                return self.zip.read(entry)
-        except BROKEN_ZIP as error:
-            raise CourseError(
-                f"'{entry.filename}' in '{self.place}' is damaged ({error}); fetch the zip again."
-            ) from error
-
-
-def is_image(name):
-    """Return whether a file of this name is an image that the course reads."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")  # macOS leaves ._000001.jpg
-
-
-def find_images(path):
-    """Return the _Folder or _Zip that holds the images of `path`."""
-    if not path.exists():
-        raise CourseError(f"'{path}' does not exist; give a CelebA folder or zip.")
-    if path.is_file():
-        stores = [_Zip(path)]
-    else:
-        bases = [path, path / "celeba", path / "CelebA"]  # torchvision and others add a folder
-        folders = [base / name for base in bases for name in IMAGE_FOLDERS] + [path]
-        stores = (_Folder(folder) for folder in folders if folder.is_dir())
-        zips = (_Zip(base / name) for base in bases for name in IMAGE_ZIPS if (base / name).is_file())
-        stores = itertools.chain(stores, zips)  # both lazy: opening a zip of all faces takes a second
-    for store in stores:
-        if store.names:
-            return store
-    raise CourseError(
-        f"'{path}' holds no JPEG or PNG images; give the folder that img_align_celeba is in, or img_align_celeba.zip."
-    )
-
-
-def find_beside(place, file_names):
-    """Return the path of the first of `file_names` in the folder `place` or in those around it, else None."""
-    home = place
-    while home.name.lower() in ("img_align_celeba", "img_align_celeba_png", "img"):
-        home = home.parent
-    for folder in (place, home, home / "Anno", home / "Eval"):
-        for name in file_names:
-            if (folder / name).is_file():
-                return folder / name
-    return None
-
-
-def _annotation_beside(place, file_names):
-    file = find_beside(place, file_names)
-    return None if file is None else (str(file), file.read_bytes())
+    parts, identity, more = _split(names, official, identity, folders)
+    return FaceFolder(path, names, parts, attributes, identity, folders, missing, left_out, (*notes, *more), store)
 
 
 # --- annotation files ----------------------------------------------------------------------------------
@@ -269,28 +161,33 @@ def _read_table(store, kind):
 
     Official files are text with columns divided by spaces, a number of rows in line 1 and names in line 2
     (only the attributes), and no name for the image column. Kaggle's are CSV with a line of names. Both
-    forms, and mixtures of them, are told apart by what the first lines hold.
+    forms, and mixtures of them (with commas, semicolons or tabs), are told apart by what the first lines hold.
     """
-    found = store.annotation(kind.files)
+    found = store.find(kind.files)
     if found is None:
         return None
     file, data = found
-    lines = data[:10_000].decode("utf-8-sig", errors="replace").splitlines()[:2] + ["", ""]
-    comma = "," if file.lower().endswith(".csv") else None
-    skip = 1 if lines[0].strip().isdigit() else 0
-    announced = int(lines[0]) if skip else 0
-    header = [_bare(cell) for cell in lines[skip].split(comma)]
+    if is_page(data):
+        raise CourseError(f"'{file}' is a web page (perhaps a quota notice), not a list; download it again.")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # a spreadsheet's "Unicode text"
+        data = data.decode("utf-16", errors="replace").encode()
+    lines = data[:10_000].decode("utf-8-sig", errors="replace").splitlines()[:10] + ["", ""]
+    skip = 1 if lines[0].strip(" ,;\t").isdecimal() else 0
+    announced = int(lines[0].strip(" ,;\t")) if skip else 0
+    divider = next((mark for mark in ";,\t" if mark in lines[skip].strip()), None)  # None: spaces
+    header = [_bare(cell) for cell in lines[skip].split(divider)]
     if not header or is_image(header[0]) or _is_whole(header[-1]):  # no names: the rows begin here
         header = []
     if not header and kind is ATTRIBUTES:
         raise CourseError(f"'{file}' has no line with the attributes' names; download it again.")
-    named = bool(header) and (comma is not None or header[0] == "image_id")  # has a name for the image column
+    usual = statistics.mode([len(line.split(divider)) for line in lines[skip + 1 :] if line.strip()] or [0])
+    named = len(header) >= usual  # has a name for the image column
     columns = len(header) + (not named) if header else 2
     skip += bool(header)
     try:
         table = pd.read_csv(
-            io.BytesIO(data), sep=comma or r"\s+", header=None, skiprows=skip, dtype={0: str},
-            low_memory=False, encoding="utf-8-sig",
+            io.BytesIO(data), sep=divider or r"\s+", header=None, skiprows=skip, dtype={0: str},
+            low_memory=False, encoding="utf-8-sig", skipinitialspace=True,
         ).set_index(0)  # fmt: skip
         values = table.to_numpy()
         good = values.dtype.kind == "i" and values.shape[1] == columns - 1
@@ -298,7 +195,7 @@ def _read_table(store, kind):
     except (ValueError, OverflowError):  # pandas' ParserError and EmptyDataError are ValueErrors
         good = False
     if not good:
-        raise _blame(file, data, kind, skip, comma, columns)
+        raise _blame(file, data, kind, skip, divider, columns)
     if table.index.has_duplicates:
         raise CourseError(f"'{file}' lists '{table.index[table.index.duplicated()][0]}' twice; download it again.")
     if header:
@@ -319,7 +216,7 @@ def _is_whole(cell):
     return True
 
 
-def _blame(file, data, kind, skip, comma, columns):
+def _blame(file, data, kind, skip, divider, columns):
     """Return the CourseError that names the first bad line of an annotation file.
 
     Only called after the quick parser has failed, so a slow loop over lines does no harm.
@@ -327,7 +224,7 @@ def _blame(file, data, kind, skip, comma, columns):
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), start=1):
         if number <= skip or not line.strip():
             continue
-        cells = line.split(comma)
+        cells = line.split(divider)
         if len(cells) != columns:
             return CourseError(f"'{file}' line {number} has {len(cells)} columns, not {columns}; download it again.")
         for cell in cells[1:]:
@@ -342,23 +239,26 @@ def _blame(file, data, kind, skip, comma, columns):
 def _join(path, images, tables):
     """Keep the images that every annotation file lists.
 
-    Returns (names, tables with a row for each name in this order, rows without an image, notes).
+    Returns (names, tables with a row for each name in this order, rows without an image, phrases about images
+    left out, notes).
     """
-    index, keep = pd.Index(images), np.ones(len(images), bool)
-    rows, without, notes = {}, {}, []
+    keep = np.ones(len(images), bool)
+    rows, without, left_out, notes = {}, {}, [], []
     for key, table in tables.items():
         file, announced = table.attrs["name"], table.attrs["announced"]
         if len(table) < announced:
             notes.append(f"{file} announces {announced:,} rows and holds only {len(table):,}.")
-        row = table.index.get_indexer(index)
-        if (row < 0).all() and not index[0].lower().endswith(".jpg"):
-            # A copy converted to PNG keeps the numbers; the official annotation says .jpg.
-            row = pd.Index(_stems(table.index)).get_indexer(_stems(images))
+        row = _match(images, table.index)
         listed = row >= 0
         if not listed.any():
-            raise CourseError(f"None of the {len(images):,} images of '{path}' is listed in '{table.attrs['file']}'.")
-        if not (listed | ~keep).all():
-            notes.append(f"{(~listed & keep).sum():,} images were skipped because {file} does not list them.")
+            raise CourseError(
+                f"None of the {len(images):,} images of '{path}' (such as '{images[0]}') is listed in "
+                f"'{table.attrs['file']}' (which lists '{table.index[0]}'); give the images the names of the list, "
+                "or move the list away."
+            )
+        unlisted = images[~listed & keep]
+        if len(unlisted):
+            left_out.append(f"{left_out_count(len(unlisted))} because {file} does not list them ({some(unlisted)})")
         rows[key] = row
         without[file] = len(table) - int(listed.sum())
         keep &= listed
@@ -368,32 +268,85 @@ def _join(path, images, tables):
         notes.append(f"{missing:,} rows of {file} were skipped because their images are not here.")
     names = images[keep]
     tables = {key: table.iloc[rows[key][keep]].set_axis(names) for key, table in tables.items()}
-    return names, tables, missing, notes
+    return names, tables, missing, left_out, notes
 
 
-def _stems(names):
-    return [os.path.splitext(name)[0] for name in names]
+def _match(images, listed):
+    """Return the row of each image in the list, or -1: by its name, else without ending and case where this is clear.
+
+    A copy converted to PNG keeps the numbers, and the official list says .jpg. Where nothing fits, folders do not
+    count: people sort the official images into folders, and the list has none.
+    """
+    rows = listed.get_indexer(images)
+    for key in (_stem, lambda name: _stem(name).replace("\\", "/").rpartition("/")[2]):
+        ours = np.flatnonzero(rows < 0)
+        if len(ours) == 0 or (key is not _stem and (rows >= 0).any()):
+            break
+        free = np.ones(len(listed), bool)
+        free[rows[rows >= 0]] = False
+        free = np.flatnonzero(free)
+        theirs = pd.Series(free, [key(name) for name in listed[free]])
+        theirs = theirs[~theirs.index.duplicated(keep=False)]
+        keys = pd.Index([key(name) for name in images[ours]])
+        found = theirs.reindex(keys).fillna(-1).to_numpy(int)
+        rows[ours] = np.where(keys.duplicated(keep=False), -1, found)
+    return rows
 
 
-def _split(names, official, identity):
-    """Return ((n,) int8 parts, a sentence that says how they were made)."""
+def _stem(name):
+    return os.path.splitext(name)[0].lower()
+
+
+def _split(names, official, identity, folders):
+    """Return ((n,) int8 parts, identity or that which the folders tell, sentences that say how they were made)."""
+    notes, whose = [], "CelebA's official ones"
+    tops, _, below = np.strings.partition(folders, "/")
+    if official is None and all(top.lower() in PART_FOLDERS for top in set(tops.tolist())):
+        official = np.array([PART_FOLDERS[top.lower()] for top in tops], "int8")
+        folders, whose = below, "those of its folders"
+    if identity is not None:
+        keys, group = np.unique(identity, return_inverse=True)
+    else:
+        keys, people, notes = _people(names, folders)
+        keys, group = np.unique(keys, return_inverse=True)
+        identity = group.astype("int32") if people else None
     if official is not None and len(np.unique(official)) == len(PARTS):
-        return official, "The parts are CelebA's official ones."
+        return official, identity, [*notes, f"The parts are {whose}."]
     if official is None:
         why = "there is no list_eval_partition file"
     else:
         empty = [part for number, part in enumerate(PARTS) if number not in official]
-        why = f"the official split leaves {' and '.join(empty)} empty here"
+        split = "official split" if "CelebA" in whose else "split by folders"
+        why = f"the {split} leaves {' and '.join(empty)} empty here"
     if identity is not None:
-        keys, group = np.unique(identity, return_inverse=True)
         how = "by a hash of the person, so that nobody is in two parts"
     else:
-        keys = _stems(names)
-        group = np.arange(len(names))
         how = "by a hash of the file name (one person may be in two parts, as there is no identity_CelebA.txt)"
-    digests = [hashlib.sha256(str(key).encode()).digest() for key in keys]
+    digests = [hashlib.sha256(str(key).encode(errors="surrogateescape")).digest() for key in keys]
     tenth = np.array([int.from_bytes(digest[:8], "big") % 10 for digest in digests])
     parts = np.where(tenth < 8, 0, tenth - 7).astype("int8")[group]
     empty = [part for number, part in enumerate(PARTS) if number not in parts]
     also = f"; with so few faces {' and '.join(empty)} came out empty" if empty else ""
-    return parts, f"Faces were split 80/10/10 {how}, because {why}{also}."
+    return parts, identity, [*notes, f"Faces were split 80/10/10 {how}, because {why}{also}."]
+
+
+def _people(names, folders):
+    """Return (a key of the person in each image, whether folders are persons, sentences that say what was assumed).
+
+    Folders are taken as one person each where they are at least as many as the images in one of them, or where their
+    names are those of LFW (`Ada_Byron/Ada_Byron_0001.jpg`) or numbered persons (`subject12`); else as groups.
+    """
+    stems = np.array([os.path.splitext(name)[0] for name in names.tolist()])
+    sizes = Counter(folders[folders != ""].tolist())
+    if len(sizes) + ("" in folders) < 2:
+        return stems, False, []
+    several = len(sizes) > 1 and 2 * sizes.total() > len(names)  # pictures beside the folders are exceptions
+    named = all(map(NUMBERED_PERSON.fullmatch, sizes)) or (
+        sum("_" in folder for folder in sizes) > len(sizes) / 2
+        and all(LFW_NAME.fullmatch(stem) for stem, folder in zip(stems, folders, strict=True) if folder)
+    )
+    if several and (named or len(sizes) ** 2 >= sizes.total()):
+        note = f"Each of the {len(sizes):,} folders was taken as one person (they are many, or have names of persons)."
+        return np.where(folders == "", stems, folders), True, [note]
+    sizes = ", ".join([f"{folder} {count:,}" for folder, count in sizes.most_common(4)] + ["..."] * (len(sizes) > 4))
+    return stems, False, [f"The folders ({sizes}) were taken as groups, not as one person each."]

@@ -1,12 +1,11 @@
-"""Bring the real CelebA to this computer: download, check, and if wanted unpack it.
+"""Bring the real CelebA to this computer: download and check it.
 
     fetch("kaggle")              # the archive of kaggle.com/datasets/jessicali9530/celeba-dataset
     fetch("drive")               # the official files on Google Drive
     fetch("~/Downloads/celeba")  # files that a browser downloaded, or any folder or zip `open_faces` reads
 
 A download goes to `NAME.part`, goes on where it stopped when the same call is made again, and gets its final
-name only after its size and checksum are right. The zip is not unpacked unless `unpack=True`:
-`gan_course.data.celeba` reads it as it is.
+name only after its size and checksum are right. The zip is not unpacked: `gan_course.data.celeba` reads it as it is.
 
 Why not `gdown` or `kagglehub`, the usual libraries (both alive): kagglehub always unpacks 202,599 files into
 its own cache, neither looks at the disk's free space, and gdown cannot be tested without the internet. What
@@ -31,9 +30,9 @@ import requests
 
 from gan_course import settings
 from gan_course.data import celeba
-from gan_course.data.archive import check_zip, need_space, unpack_zip
-from gan_course.data.celeba import is_image
+from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official, left_out_count, some
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.files import whole
 from gan_course.progress import progress
 
 LICENCE = """\
@@ -47,6 +46,9 @@ https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html  (the full agreement; this is 
 - Do not copy, publish or distribute any part of the dataset, except inside your own organisation.
 - MMLAB may end your access at any time.
 """
+SPARE = 200 * 2**20  # bytes left free on the disk beside what is written
+IMAGE_ZIPS = ("img_align_celeba.zip", "celeba-dataset.zip", "archive.zip")
+SOURCE = ".source"  # in the half-copied folder of images: which source they come from
 CHUNK = 2**16  # bytes: what a connection that breaks may lose of what has come
 TRIES = 6  # connections in a row that bring nothing new, before giving up
 
@@ -75,7 +77,6 @@ OFFICIAL = (
              "00d2c5bc6d35e252742224ab0c1e8fcb"),
 )
 # fmt: on
-IMAGE_COUNT = 202_599
 KAGGLE_NAME = "celeba-dataset.zip"
 KAGGLE_SIZE = 1_450_000_000  # about; the server names the exact size
 KAGGLE_URL = "https://www.kaggle.com/api/v1/datasets/download/jessicali9530/celeba-dataset"
@@ -98,7 +99,7 @@ class _Incomplete(Exception):
     """The connection broke; what has come is kept in the .part file."""
 
 
-def fetch(source, out=None, accept=None, unpack=False, kaggle_url=KAGGLE_URL, drive_url=DRIVE_URL):
+def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_URL):
     """Put CelebA into the folder `out` and return it opened (`gan_course.data.celeba.FaceFolder`).
 
     `source`: 'kaggle', 'drive', or the path of a folder or zip (of a folder of that name: './kaggle').
@@ -106,7 +107,6 @@ def fetch(source, out=None, accept=None, unpack=False, kaggle_url=KAGGLE_URL, dr
     `accept`: None to show the licence and ask on the terminal; True to show it and go on; or a function that
     is given its text and returns True or False. A path needs no acceptance: its files were accepted when
     they were downloaded.
-    `unpack`: also unpack the images into `out` and delete the zip there.
     `kaggle_url`, `drive_url`: for tests.
 
     A file that is there already is not downloaded again. Of a path, files are hard-linked into `out` where
@@ -116,21 +116,23 @@ def fetch(source, out=None, accept=None, unpack=False, kaggle_url=KAGGLE_URL, dr
     when the licence is not accepted, the disk is too full, the network breaks, a quota or login stops the
     download, or a file is damaged.
     """
-    out = Path(out).expanduser() if out is not None else settings.data_folder() / "celeba"
-    if source in ("kaggle", "drive"):
-        _agree(accept)
-        _make(out)
-        if source == "kaggle":
-            _from_kaggle(out, kaggle_url)
+    out = settings.expand(out) if out is not None else settings.data_folder() / "celeba"
+    try:
+        if source in ("kaggle", "drive"):
+            _agree(accept)
+            out.mkdir(parents=True, exist_ok=True)
+            if source == "kaggle":
+                _from_kaggle(out, kaggle_url)
+            else:
+                _from_drive(out, drive_url)
         else:
-            _from_drive(out, drive_url)
-    else:
-        _from_path(Path(source).expanduser(), out)
-    if unpack:
-        for name in celeba.IMAGE_ZIPS:
-            if (out / name).is_file() and not (out / "img_align_celeba").exists():
-                unpack_zip(out / name, out)
-                (out / name).unlink()
+            _from_path(settings.expand(source), out)
+        shutil.rmtree(_part(out / "img_align_celeba"), ignore_errors=True)  # of a source that broke off before
+    except OSError as error:
+        raise CourseError(
+            f"Cannot read or write '{error.filename or out}' ({error.strerror or error}); make room, check your "
+            "rights, or choose another folder with --out."
+        ) from error
     return celeba.open_faces(out)
 
 
@@ -149,11 +151,33 @@ def _agree(accept):
         )
 
 
-def _make(out):
+def need_space(folder, size):
+    """Raise CourseError unless the disk of `folder` has room for `size` bytes and some spare."""
+    free = shutil.disk_usage(folder).free
+    needed = size + SPARE
+    if size > 0 and free < needed:
+        raise CourseError(
+            f"'{folder}' has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are needed; make room "
+            "or choose a folder on another disk with --out."
+        )
+
+
+def check_zip(path):
+    """Read every entry of a zip against its checksum and return the number of images.
+
+    Raises CourseError if an entry is damaged.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(f"Cannot make the folder '{out}' ({error.strerror}); choose another with --out.") from error
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            for entry in progress(entries, desc="checking", unit="file"):
+                with archive.open(entry) as file:
+                    while file.read(2**20):  # the end compares the checksum
+                        pass
+    except BROKEN_ZIP as error:
+        raise CourseError(f"'{path}' is damaged ({error}); fetch it again.") from error
+    names = (entry.filename.replace("\\", "/") for entry in entries)
+    return sum(is_image(name.rpartition("/")[2]) for name in names if not name.startswith("__MACOSX/"))
 
 
 # --- the three sources ---------------------------------------------------------------------------------
@@ -212,13 +236,14 @@ def _from_drive(out, url):
 
 def _unpacked(out):
     """Return whether all images lie unpacked in `out`, so that no zip is needed there."""
-    if not (out / "img_align_celeba").is_dir():
+    folder = out / "img_align_celeba"
+    if not folder.is_dir():
         return False
-    count = len(celeba.find_images(out).names)
+    count = len(find_images(folder).names)
     if count != IMAGE_COUNT:
         raise CourseError(
-            f"'{out / 'img_align_celeba'}' exists already and holds {count:,} images, not {IMAGE_COUNT:,}; "
-            "delete it or choose another folder with --out."
+            f"'{folder}' exists already and holds {count:,} images, not {IMAGE_COUNT:,}; move it away or choose "
+            "another folder with --out."
         )
     return True
 
@@ -226,66 +251,85 @@ def _unpacked(out):
 def _from_path(source, out):
     """Check a folder or zip and link or copy its images and annotation files to `out`."""
     faces = celeba.open_faces(source)  # says what is wrong if nothing can be read there
-    place = faces.store.place
+    store = faces.store
+    place, names = store.place, sorted(store.names)
+    for phrase in store.left_out:
+        _warn(f"{phrase[0].upper()}{phrase[1:]}.")
     kinds = (celeba.ATTRIBUTES, celeba.PARTITION, celeba.IDENTITY)
-    folder = place if place.is_dir() else place.parent
-    files = [file for kind in kinds if (file := celeba.find_beside(folder, kind.files))]
-    official = {file.name: file for file in OFFICIAL}
-    for file in [*files, place]:
-        _check_official(file, official.get(file.name))
+    found = (store.find(kind.files) for kind in kinds)
+    files = [file for one in found if one and (file := Path(one[0])).is_file()]  # others are in the zip
+    if place.is_dir():
+        listed = set(faces.names.tolist()) if files else set()
+        meant = [name for name in names if name in listed or is_official(name)]
+        if files or 2 * len(meant) > len(names):
+            names, other = meant, set(names) - set(meant)
+            if other:  # pictures that came between
+                _warn(f"{left_out_count(len(other))} because they are not CelebA's ({some(other)}).")
+    known = {file.name: file for file in OFFICIAL}
+    for file in files:
+        if not _is_official(file, known.get(file.name)):
+            _warn(f"'{file}' is not CelebA's official file (its size or md5 differs).")
+    if place.is_dir() or not _is_official(place, known.get(place.name)):
+        count = len(names) if place.is_dir() else check_zip(place)
+        if count != IMAGE_COUNT:
+            _warn(f"'{place}' holds {count:,} images; CelebA has {IMAGE_COUNT:,}.")
     if source.resolve() == out.resolve():
         return
-    _make(out)
-    images = [place / name for name in sorted(faces.store.names)] if place == folder else []
-    wanted = [] if _holds(out, faces.store.names) else images or [place]
-    if wanted and (there := _any_images(out)):
-        raise CourseError(f"'{there}' exists already; delete it or choose another folder with --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = [] if _holds(out, store, names) else [place / name for name in names] if place.is_dir() else [place]
+    there = [out / name for name in ("img_align_celeba", *IMAGE_ZIPS) if wanted and (out / name).exists()]
+    for old in (out / name for kind in kinds for name in kind.files if (out / name).is_file()):
+        same = any(old.name == file.name and _md5(old) == _md5(file) for file in files)
+        there += [] if same or _is_official(old, known.get(old.name)) else [old]  # about the images of another source
+    if there:
+        raise CourseError(f"'{there[0]}' exists already; move it away or choose another folder with --out.")
     if not _same_disk(place, out):  # files must be copied
         need_space(out, sum(_size(file) for file in [*files, *wanted]))
-    for file in files:
-        _place(file, out / file.name)
-    if wanted and not images:
-        _place(place, out / (place.name if place.name in celeba.IMAGE_ZIPS else "img_align_celeba.zip"))
+    if wanted == [place]:
+        _place(place, out / (place.name if place.name in IMAGE_ZIPS else "img_align_celeba.zip"))
     elif wanted:
-        final = out / "img_align_celeba"
-        half = _part(final)  # the whole folder appears at once; what a broken run left in it is kept
-        half.mkdir(exist_ok=True)
-        for image in progress(images, desc="images", unit="image"):
-            _place(image, half / image.name)
-        os.replace(half, final)
+        _place_all(place, names, out / "img_align_celeba", f"{place.resolve()}\n{faces.fingerprint()}")
+    for file in files:  # after the images, so that those of another source never find them
+        _place(file, out / file.name)
+
+
+def _place_all(place, names, final, source):
+    """Link or copy images into the folder `final`, which appears as a whole; what a broken run left is gone on with.
+
+    `source` is kept in the half folder: what another source left there is thrown away.
+    """
+    half = _part(final)
+    record = half / SOURCE
+    if not record.is_file() or record.read_text(encoding="utf-8") != source:
+        shutil.rmtree(half, ignore_errors=True)
+        with whole(record) as partial:
+            partial.write_text(source, encoding="utf-8")
+    for name in progress(names, desc="images", unit="image"):
+        _place(place / name, half / name)
+    for hidden in half.rglob(".*"):  # the record, and what a killed run was writing
+        hidden.unlink()
+    os.replace(half, final)
 
 
 def _same_disk(one, other):
     return os.stat(one).st_dev == os.stat(other).st_dev
 
 
-def _any_images(out):
-    places = [out / name for name in ("img_align_celeba", *celeba.IMAGE_ZIPS)]
-    return next((place for place in places if place.exists()), None)
-
-
-def _holds(out, names):
+def _holds(out, store, names):
+    """Return whether these images, of the same sizes, lie in `out` already."""
     try:
-        return bool(_any_images(out)) and set(names) <= set(celeba.open_faces(out).store.names)
+        there = find_images(out)
     except CourseError:
         return False
+    return set(names) <= set(there.names) and all(there.size(name) == store.size(name) for name in names)
 
 
-def _check_official(file, official):
-    """Warn if a file with an official name is another one, as in partial copies."""
-    if official is not None and _size(file) == official.size and _md5(file) == official.md5:
-        return
-    count = None
-    if file.is_dir():
-        count = sum(1 for entry in os.scandir(file) if is_image(entry.name))
-    elif zipfile.is_zipfile(file):
-        count = check_zip(file)
-    if count is None:
-        message = f"'{file}' is not CelebA's official file (its size or md5 differs)."
-    else:
-        message = f"'{file}' holds {count:,} images; CelebA has {IMAGE_COUNT:,}."
-    if count != IMAGE_COUNT:
-        warnings.warn(message, CourseWarning, stacklevel=2)
+def _is_official(file, official):
+    return official is not None and _size(file) == official.size and _md5(file) == official.md5
+
+
+def _warn(message):
+    warnings.warn(message, CourseWarning, stacklevel=2)
 
 
 def _place(source, target):
@@ -293,19 +337,12 @@ def _place(source, target):
     if target.exists():
         if _size(target) == _size(source):
             return
-        raise CourseError(f"'{target}' exists already and differs from '{source}'; delete one or choose another --out.")
-    half = _part(target)
-    half.unlink(missing_ok=True)
-    try:
-        os.link(os.path.realpath(source), half)
-    except OSError:  # another disk, or one that has no links
+        raise CourseError(f"'{target}' exists already and differs from '{source}'; choose another folder with --out.")
+    with whole(target) as half:
         try:
+            os.link(os.path.realpath(source), half)
+        except OSError:  # another disk, or one that has no links
             shutil.copyfile(source, half)
-        except OSError as error:
-            raise CourseError(
-                f"Cannot copy '{source}' to '{target}' ({error.strerror}); check the disk and your rights."
-            ) from error
-    os.replace(half, target)
 
 
 # --- downloading ---------------------------------------------------------------------------------------

@@ -22,65 +22,54 @@ import uuid
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import suppress
 
 import numpy as np
 import psutil
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gan_course import settings
-from gan_course.data.celeba import FaceFolder, open_faces
+from gan_course.data.celeba import PARTS, FaceFolder, open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.progress import progress
 
-CACHE_VERSION = 1  # raise it when the same file would give other pixels
+CACHE_VERSION = 2  # raise it when the same file would give other pixels
 KEEP_FILE_ABOVE = 2000  # pictures; fewer are decoded again in about a second
-CROPS = ("square", "progan")
 CACHES = ("auto", "memory", "disk")
 # What Pillow raises for a file that is no picture or is cut short.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # Pillow's; the picture itself may be sound
 
 
-def crop_box(width, height, crop="square"):
-    """Return the square to cut out of a picture: (left, upper, right, lower) in pixels.
+def crop_box(width, height):
+    """Return the square to cut out of a picture, the shorter side, centred: (left, upper, right, lower) in pixels.
 
-    `square`: the shorter side, centred. For CelebA's 178x218 it is (0, 20, 178, 198). The DCGAN article
-    cuts (0, 15, 178, 193), because it takes the height for 208: five pixels too high.
-
-    `progan`: ProGAN's CelebA crop, 128 pixels around (89, 121) of 178x218, closer to the face. It scales
-    with the picture, so a copy at half size gives the same view (then the edges may be half pixels).
-    Raises `CourseError` for a picture that has not CelebA's shape, within 1%.
+    For CelebA's 178x218 it is (0, 20, 178, 198). The DCGAN article cuts (0, 15, 178, 193), because it takes the
+    height for 208: five pixels too high.
     """
-    if crop == "square":
-        side = min(width, height)
-        left, upper = (width - side) // 2, (height - side) // 2
-        return left, upper, left + side, upper + side
-    if crop == "progan":
-        scale = width / 178
-        if abs(height / scale / 218 - 1) > 0.01:
-            raise CourseError(
-                "The crop 'progan' fits pictures of CelebA's shape 178x218, but one here is "
-                f"{width}x{height}; use crop='square'."
-            )
-        x, y, half = 89 * scale, 121 * height / 218, 64 * scale
-        return x - half, y - half, x + half, y + half
-    raise CourseError(f"There is no crop '{crop}'; use one of {', '.join(CROPS)}.")
+    side = min(width, height)
+    left, upper = (width - side) // 2, (height - side) // 2
+    return left, upper, left + side, upper + side
 
 
-def _decode(data, resolution, crop):
-    """JPEG bytes -> uint8 (resolution, resolution, 3).
+def _decode(data, resolution):
+    """Bytes of a JPEG or PNG -> uint8 (resolution, resolution, 3), upright as the camera says that it was held.
 
     Lanczos is the article's filter (Pillow's old name for it was ANTIALIAS) and ProGAN's. When it shrinks
     a picture, Pillow widens it to cover every source pixel, so fine stripes turn grey instead of into false
     patterns; it keeps more detail than the box or triangle filter. JPEG's own quick shrinking
     (`Image.draft`) is not used: a second filter before the first would change the result.
     """
-    with Image.open(io.BytesIO(data)) as image:
-        box = crop_box(*image.size, crop)
+    # No other format, whatever the file is called: Pillow hands PostScript to another program.
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        image.load()
+        with suppress(Exception):  # damaged EXIF data raises many kinds, and the picture may be sound
+            ImageOps.exif_transpose(image, in_place=True)
+        box = crop_box(*image.size)
         return np.asarray(image.convert("RGB").resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box))
 
 
-def _decode_all(source, names, resolution, crop):
+def _decode_all(source, names, resolution):
     """Yield (name, picture) in the order of `names`; the picture is None where the file is broken."""
 
     def one(name):
@@ -89,7 +78,7 @@ def _decode_all(source, names, resolution, crop):
         except CourseError:
             return name, None
         try:
-            return name, _decode(data, resolution, crop)
+            return name, _decode(data, resolution)
         except BROKEN:
             return name, None
 
@@ -101,10 +90,12 @@ def _decode_all(source, names, resolution, crop):
                 yield result
 
 
-def _cache_key(source, names, resolution, crop):
+def _cache_key(source, names, resolution):
     """Return a hash of all that decides the pixels; files count by path, size and time of change."""
-    path = str(Path(source.path).resolve())
-    digest = hashlib.sha256("\n".join([repr((CACHE_VERSION, path, resolution, crop)), *names]).encode())
+    path = str(source.path.resolve())
+    digest = hashlib.sha256(
+        "\n".join([repr((CACHE_VERSION, path, resolution)), *names]).encode(errors="surrogateescape")
+    )
     place = source.store.place  # the folder of the images, or the zip
     files = [place / name for name in names] if place.is_dir() else [place]
     for file in files:
@@ -112,7 +103,7 @@ def _cache_key(source, names, resolution, crop):
             stat = os.stat(file)
         except OSError:
             continue  # reading it will fail as well, and tell
-        digest.update(f"{file.name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        digest.update(f"{file.name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
 
 
@@ -170,7 +161,7 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
 
     `images`: uint8 (n, resolution, resolution, 3), read-only. `names`: (n,) str, the file of each row.
     `folder`: a CelebA folder or zip (or what `open_faces` returned). `part`: train, val, test or all.
-    `limit`: the first so many names. `crop`: see `crop_box`.
+    `limit`: the first so many names. `crop`: only `square`, see `crop_box`.
 
     `cache`: `memory` keeps no file. `disk` keeps `images.npy` in a folder below `data/cache` (delete it
     whenever you like) and maps it, so the pictures need no memory. `auto` keeps the file when there are
@@ -186,35 +177,36 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
         raise CourseError(f"The limit is {limit}; give the number of faces to load, or None for all.")
     if cache not in CACHES:
         raise CourseError(f"There is no cache '{cache}'; use one of {', '.join(CACHES)}.")
-    if crop not in CROPS:
-        raise CourseError(f"There is no crop '{crop}'; use one of {', '.join(CROPS)}.")
+    if crop != "square":
+        raise CourseError(f"There is no crop '{crop}'; use 'square'.")
     source = _open(folder)
     wanted = source.split(part)[:limit]
     if len(wanted) == 0:
-        raise CourseError(f"There is no face in the part '{part}' of '{source.path}'; try part='all'.")
+        found = ", ".join(f"{name} {len(source.split(name)):,}" for name in PARTS)
+        raise CourseError(f"'{source.path}' has no face in its part {part} (faces: {found}); add more faces.")
 
     size = len(wanted) * resolution**2 * 3
     mapped = cache == "disk" or (cache == "auto" and size > psutil.virtual_memory().available / 4)
     found = None
     if mapped or (cache == "auto" and len(wanted) > KEEP_FILE_ABOVE):
-        key = _cache_key(source, wanted, resolution, crop)
-        kept = settings.data_folder() / "cache" / f"{Path(source.path).stem}-{part}-{crop}-{resolution}-{key}"
+        key = _cache_key(source, wanted, resolution)
+        kept = settings.data_folder() / "cache" / f"{source.path.stem}-{part}-{resolution}-{key}"
         found = _read_cache(kept, resolution, mapped)
         if found is None:
             failure = None
             try:
-                _write_cache(kept, _decode_all(source, wanted, resolution, crop), len(wanted), resolution)
+                _write_cache(kept, _decode_all(source, wanted, resolution), len(wanted), resolution)
             except OSError as error:  # no room, no permission; or another process was first, which is fine
                 failure = error
             found = _read_cache(kept, resolution, mapped)
             if found is None and mapped:
                 raise CourseError(
                     f"'{kept.parent}' cannot take {size / 1e9:.1f} GB of faces ({failure}); "
-                    "set GAN_COURSE_DATA to a folder with room for them, or give a limit."
+                    "make room there, or set GAN_COURSE_DATA to another folder."
                 ) from failure
     if found is None:
         images, names, broken = np.empty((len(wanted), resolution, resolution, 3), np.uint8), [], []
-        for name, picture in _decode_all(source, wanted, resolution, crop):
+        for name, picture in _decode_all(source, wanted, resolution):
             if picture is None:
                 broken.append(str(name))
             else:
@@ -226,7 +218,9 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
     if broken:
         some = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
         if not names:
-            raise CourseError(f"All {len(broken)} pictures in '{source.path}' are broken ({some}); copy them again.")
+            raise CourseError(
+                f"No picture of '{source.path}' can be read ({len(broken)} broken: {some}); copy them again."
+            )
         text = f"{len(broken)} of {len(wanted)} pictures in '{source.path}' are broken and skipped: {some}."
         warnings.warn(text, CourseWarning, stacklevel=2)
     images.flags.writeable = False
@@ -291,8 +285,8 @@ def _training_set(folder, resolution, batch_size, part, attributes, cache, limit
     images, names = load(source, resolution, part, limit, cache, crop)
     if len(names) < batch_size:
         raise CourseError(
-            f"The part '{part}' of '{source.path}' gives {len(names)} faces, fewer than one batch of "
-            f"{batch_size}; use a batch_size of {len(names)} or less, or more faces."
+            f"The part {part} of '{source.path}' has fewer than one batch of faces (faces {len(names)}, batch_size "
+            f"{batch_size}); add more faces or make the batch smaller."
         )
     return images, None if attributes is None else source.labels(names, attributes)
 

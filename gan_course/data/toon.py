@@ -7,8 +7,8 @@ earrings, cheeks, bags under the eyes), rendered by resvg.
 How a face comes about: two hidden causes, Male and Young, are drawn first. They are never seen in the
 picture. They only change how likely each visible part is, as in CelebA: beards and short hair with Male,
 lipstick and earrings with not Male, grey hair, baldness and glasses with not Young. `FACTORS` holds
-every such probability, `ATTRIBUTE_RULES` says when each attribute is true, `best_guess()` computes how well
-anybody could guess the two causes from the picture, and `correlations()` measures a finished folder.
+every such probability, `ATTRIBUTE_RULES` says when each attribute is true, and `best_guess()` computes how well
+anybody could guess the two causes from the picture.
 
 A face depends on (seed, index) alone, not on the count, nor on the number of processes.
 """
@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -30,7 +31,9 @@ import numpy as np
 from PIL import Image
 
 from gan_course import settings
+from gan_course.data.archive import find_images, is_image
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.files import whole
 from gan_course.progress import progress
 
 VERSION = 1  # of the drawing and of the probabilities: raise it when a face would change
@@ -486,14 +489,8 @@ def picture(face, seed, index, resolution=128):
 # Written last and in this order, so that a folder with all three is complete.
 ANNOTATIONS = ("identity_CelebA.txt", "list_eval_partition.txt", "list_attr_celeba.txt")
 CHUNK = 32  # faces that a process draws at one go
+LEFT_OVER = re.compile(r"\.\w+\.\d+\.(jpg|txt|json)")  # see `files.whole`
 ALONE = 320  # so few faces are drawn sooner than processes start
-
-
-def _write(path, content):
-    """Write bytes so that the file is either absent or whole, even when the process is killed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def _draw_files(folder, indices, seed, resolution):
@@ -502,7 +499,8 @@ def _draw_files(folder, indices, seed, resolution):
         buffer = io.BytesIO()
         image = picture(draw(seed, index), seed, index, resolution)
         image.save(buffer, "JPEG", quality=95, subsampling=0)
-        _write(Path(folder) / f"{index:06d}.jpg", buffer.getvalue())
+        with whole(Path(folder) / f"{index:06d}.jpg") as partial:
+            partial.write_bytes(buffer.getvalue())
     return len(indices)
 
 
@@ -520,7 +518,8 @@ def _annotate(out, count, seed):
         + [f"{i:06d}.jpg " + " ".join(" 1" if v else "-1" for v in row.values()) for i, row in enumerate(rows, 1)],
     }
     for name in ANNOTATIONS:
-        _write(out / name, ("\n".join(texts[name]) + "\n").encode())
+        with whole(out / name) as partial:
+            partial.write_bytes(("\n".join(texts[name]) + "\n").encode())
 
 
 def _settings_of(out):
@@ -539,10 +538,14 @@ def _claim(out, wanted):
         raise CourseError(f"{out} is a file; give the name of a folder for the faces.")
     found = _settings_of(out)
     if found is None:
-        if (out / IMAGES).exists() or any((out / name).exists() for name in ANNOTATIONS):
-            raise CourseError(f"{out} holds other images (it has no {SETTINGS}); give another folder for the faces.")
-        out.mkdir(parents=True, exist_ok=True)
-        _write(out / SETTINGS, json.dumps(wanted, indent=1).encode())
+        own = next((path for path in out.rglob("*") if is_image(path.name)), None)  # those would be hidden by ours
+        if own or any((out / name).exists() for name in (IMAGES, *ANNOTATIONS)):
+            raise CourseError(
+                f"{out} holds other images{f' (such as {own})' if own else ''} and no {SETTINGS}; give another folder "
+                "for the faces."
+            )
+        with whole(out / SETTINGS) as partial:
+            partial.write_text(json.dumps(wanted, indent=1))
     elif found != wanted:
         differs = ", ".join(f"{k}={found.get(k)} (now {v})" for k, v in wanted.items() if found.get(k) != v)
         raise CourseError(f"{out / SETTINGS} says the faces there have {differs}; delete {out} or give another folder.")
@@ -569,7 +572,7 @@ def render(out, count=12000, seed=0, resolution=128, workers=None):
     `if __name__ == "__main__":` (Python's rule for processes); otherwise one process draws alone.
     Raises CourseError for a wrong number, a folder of other images or settings, or a full disk.
     """
-    out = Path(out)
+    out = settings.expand(out)
     count = _whole_number("count", count, 1, 999_999)
     seed = _whole_number("seed", seed, 0, 2**63 - 1)
     resolution = _whole_number("resolution", resolution, 16, 2048)
@@ -579,12 +582,12 @@ def render(out, count=12000, seed=0, resolution=128, workers=None):
         _draw_missing(out, count, seed, resolution, min(workers, 61))  # 61: the most that Windows allows
         if not all((out / name).exists() for name in ANNOTATIONS):
             _annotate(out, count, seed)
-        for left in (*out.glob(".*.tmp"), *(out / IMAGES).glob(".*.tmp")):  # by processes that were killed
-            if time.time() - left.stat().st_mtime > 60:
+        for left in (*out.glob(".*"), *(out / IMAGES).glob(".*")):  # by processes that were killed
+            if LEFT_OVER.fullmatch(left.name) and time.time() - left.stat().st_mtime > 60:
                 left.unlink(missing_ok=True)
     except OSError as error:
         raise CourseError(
-            f"Cannot write the faces to {out} ({error}); free the disk or give another folder."
+            f"Cannot write {error.filename or out} ({error.strerror or error}); free the disk or give another folder."
         ) from error
     return out
 
@@ -624,32 +627,25 @@ def ensure(path=None, count=None):
     """
     if path is None and os.environ.get("GAN_COURSE_FACES"):
         return settings.faces_folder()
-    out = Path(path or settings.faces_folder())
+    out = settings.expand(path or settings.faces_folder())
     begun = _settings_of(out) or {}
     default = 256 if os.environ.get("GAN_COURSE_PROFILE") == "smoke" else 12000
     count = begun.get("count", default) if count is None else count
     return render(out, count, begun.get("seed", 0), begun.get("resolution", 128))
 
 
-def is_cartoon(folder):
-    """Return whether the faces of `folder` were drawn by this module: they need another judge than photographs do."""
-    return (Path(folder) / SETTINGS).is_file()
+def is_cartoon(path):
+    """Return whether the faces of `path` were drawn by this module: they need another judge than photographs do.
+
+    path: a folder or zip, in any way that `open_faces` reads; toon.json lies in or around the images.
+    """
+    try:
+        return (settings.expand(path) / SETTINGS).is_file() or find_images(path).find((SETTINGS,)) is not None
+    except CourseError:  # no faces there: whoever reads them says so
+        return False
 
 
 # --- what the labels say about each other ------------------------------------------------------------
-
-
-def correlations(folder):
-    """Return the measured correlation of each attribute with each other (a pandas table, -1 to 1).
-
-    folder: any folder with CelebA's `list_attr_celeba.txt`, cartoon or real.
-    """
-    import pandas as pd  # only here: the drawing processes start faster without it
-
-    path = Path(folder) / "list_attr_celeba.txt"
-    if not path.exists():
-        raise CourseError(f"{path} does not exist; give a folder of faces with CelebA's annotation files.")
-    return pd.read_csv(path, sep=r"\s+", skiprows=1).corr()
 
 
 def best_guess():

@@ -1,10 +1,9 @@
 """What goes into a generator: latent vectors and conditions; and the pictures that come out."""
 
 import numpy as np
-from keras import ops
 
 from gan_course import show
-from gan_course.backend import no_gradient
+from gan_course.backend import no_gradient, to_numpy
 from gan_course.errors import CourseError
 from gan_course.progress import progress
 
@@ -63,7 +62,7 @@ def generate(generator, count, seed=0, condition=None, limit=None, batch_size=64
         rows = slice(start, start + batch_size)
         part = [x[rows] for x in given] if isinstance(given, list) else given[rows]
         with no_gradient():
-            made = ops.convert_to_numpy(generator(part, training=False))
+            made = to_numpy(generator(part, training=False))
         if not np.isfinite(made).all():
             raise CourseError("The generator draws NaN or infinity; train it anew with a smaller learning rate.")
         pictures.append(show.to_uint8(made))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gan_course.backend import Tape, no_gradient, replicas
+from gan_course.backend import Tape, no_gradient, replicas, to_numpy
 from gan_course.data import pipeline, toon
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
@@ -383,7 +383,7 @@ class Trainer(keras.Model):
     @property
     def step(self):
         """The training steps taken so far, a whole number."""
-        return int(np.asarray(ops.convert_to_numpy(self.counter)))
+        return int(to_numpy(self.counter))
 
     def state(self):
         """Return every variable that training changes, in a fixed order, for checkpoints.

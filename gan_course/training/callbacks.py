@@ -190,6 +190,8 @@ class Log(keras.callbacks.Callback):
             columns, *rows = csv.reader(io.StringIO(text), delimiter=mark)
             # A shorter last row is one whose process was killed while it wrote.
             rows = [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
+            if "step" not in columns:
+                raise ValueError("it has no column 'step'")
             [float(row["step"]) for row in rows]
         except (ValueError, KeyError, csv.Error) as error:
             aside = self.path.with_name(f"{self.path.stem}-unreadable-{int(time.time())}.csv")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import ops
 
+from gan_course.backend import to_numpy
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import clear_partials, whole
 
@@ -29,7 +29,7 @@ def save(path, trainer, seconds=0.0):
     """Write the state of `trainer` to `path`; a crash at any moment leaves the old file or none."""
     variables = trainer.state()
     record = {"step": trainer.step, "seconds": seconds, "names": [v.path for v in variables]}
-    arrays = {f"{i:05d}": ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    arrays = {f"{i:05d}": to_numpy(v) for i, v in enumerate(variables)}
     with whole(path) as partial, open(partial, "wb") as file:
         np.savez(file, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays)
         file.flush()
@@ -102,7 +102,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         # The weights as well: a loss is of the weights before its step.
-        numbers = [list((logs or {}).values()), *map(ops.convert_to_numpy, self.model.state())]
+        numbers = [list((logs or {}).values()), *map(to_numpy, self.model.state())]
         if not all(np.isfinite(x).all() for x in numbers):
             return
         save(self.folder / f"step-{self.model.step:09d}.npz", self.model, self.clock())

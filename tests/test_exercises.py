@@ -1,0 +1,529 @@
+"""The exercises: every listed mistake gets its hint, right answers of many kinds pass, and the engine tells no lies."""
+
+import math
+from dataclasses import replace
+from itertools import permutations
+
+import keras
+import nbformat
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+from nbclient import NotebookClient
+from scipy.spatial.distance import cdist
+
+from gan_course import layers, losses, metrics
+from gan_course.data import points
+from gan_course.data.pipeline import crop_box
+from gan_course.exercises import convolutions, failures, game, growing, measuring, pictures
+from gan_course.exercises.engine import Exercise, NotYet, run
+from gan_course.models import dcgan, point_gan
+from gan_course.training import growing as growing_gan
+from gan_course.training.gan import GAN
+
+MODULES = (pictures, game, convolutions, measuring, failures, growing)
+RNG = np.random.default_rng(0)
+EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
+
+
+def hint(check, *answers):
+    """Return the sentence that a wrong answer gets."""
+    with pytest.raises(NotYet) as caught:
+        check(*answers)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def as_arrays(function):
+    """Return `function` for arguments that are tensors."""
+    return lambda *a: function(*(np.asarray(x) if ops.is_tensor(x) else x for x in a))
+
+
+# --- the exercises that are data ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "i"), [(x.name, i) for x in EXERCISES.values() for i in range(len(x.mistakes))], ids=str
+)
+def test_every_listed_mistake_gets_its_hint(name, i):
+    says, *wrongs = EXERCISES[name].mistakes[i]
+    for wrong in wrongs:
+        assert says in hint(EXERCISES[name].judge, as_arrays(wrong))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_the_right_answer_passes(exercise, capsys):
+    exercise.check(as_arrays(exercise.right))
+    assert capsys.readouterr().out == f"Right: {exercise.praise}\n"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_an_answer_that_is_only_right_for_one_case_is_told(exercise):
+    first = exercise.outcome(exercise.right, exercise.cases[0])
+    answer = first if exercise.names else first[0]
+    words = hint(exercise.judge, lambda *a: answer)
+    assert words.startswith(exercise.name) and len(words) < 400
+
+
+def d_loss(real, fake):
+    return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
+
+
+def loop_correlation(a, b):
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    top = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+    below = math.sqrt(sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b))
+    return float(top / below) if below > 0 else 0
+
+
+def slerp(a, b, t):
+    angle = np.arccos(np.clip(np.sum(a / np.linalg.norm(a) * b / np.linalg.norm(b)), -1, 1))
+    if angle < 1e-3:
+        return [(1 - t) * x + t * y for x, y in zip(a, b, strict=True)]
+    return np.sin((1 - t) * angle) / np.sin(angle) * a + np.sin(t * angle) / np.sin(angle) * b
+
+
+def keras_transposed(image, kernel, stride):
+    layer = keras.layers.Conv2DTranspose(kernel.shape[2], len(kernel), stride, padding="same", use_bias=False)
+    layer.build((None, *image.shape))
+    layer.set_weights([kernel])
+    return layer(image[None])[0]
+
+
+def quantiles(latents, scores):
+    low, high = np.quantile(scores, (0.25, 0.75))
+    way = np.mean(latents[scores > high], axis=0) - np.mean(latents[scores < low], axis=0)
+    return list(way / np.sqrt(way @ way))
+
+
+def spot_by_spot(samples, centres, spread):
+    on = [((samples - centre) ** 2).sum(1) <= (3 * spread) ** 2 for centre in centres]
+    return np.array([sum(o.any() for o in on), np.any(on, axis=0).mean()])
+
+
+def cross_entropy(real, fake, epsilon):
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    return loss(ops.ones_like(real) * (1 - epsilon), real) + loss(ops.zeros_like(fake), fake)
+
+
+def stages(images, fade, stable, resolution):
+    done, rest = divmod(images - stable, fade + stable)
+    size = 4 * 2 ** int(done + 1)
+    if size > resolution or images < stable:
+        return np.array([max(4, min(size, resolution)), 1.0])
+    return [size, rest / fade if rest < fade else 1]
+
+
+def by_products(features, training, k):
+    squares = (features**2).sum(1)[:, None] + (training**2).sum(1) - 2 * features @ training.T
+    order = np.argsort(squares, axis=1)[:, :k].astype("int32")
+    return [order, np.sqrt(np.maximum(np.take_along_axis(squares, order, axis=1), 0))]
+
+
+def one_way(times, features, count):
+    way = [0.0]
+    for one, two in zip(features[:-1], features[1:], strict=True):
+        way.append(way[-1] + math.dist(one, two))
+    return map(float, np.interp([way[-1] * i / (count - 1) for i in range(count)], way, times))
+
+
+def halves(old, new, alpha):
+    large = np.empty_like(new)
+    for i, j in np.ndindex(2, 2):
+        large[:, i::2, j::2] = old
+    return tf.constant(large) * (1 - alpha) + alpha * new
+
+
+def pairs(records):
+    keys = ("network", "fake_count", "real_count", "split")
+    a, b = next((a, b) for a, b in permutations(records, 2) if [a[k] for k in keys] == [b[k] for k in keys])
+    return tuple(x["name"] for x in sorted((a, b), key=lambda x: x["FFD"]))
+
+
+RIGHT = {
+    "to_unit": [
+        lambda x: (x.astype("float32") - 127.5) / 127.5,
+        lambda x: np.float32(x / 255 * 2 - 1),
+        tf.function(lambda x: tf.cast(x, "float32") * (2 / 255) - 1),
+    ],
+    "from_unit": [
+        lambda x: np.uint8(np.clip(np.floor((x + 1) / 2 * 255 + 0.5), 0, 255)),
+        lambda x: (np.clip(x, -1, 1) * 127.5 + 127.5).round().astype("uint8"),
+        lambda x: tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), "uint8"),
+    ],
+    "square_crop": [crop_box, lambda w, h: list(crop_box(w, h)), lambda w, h: map(float, crop_box(w, h))],
+    "correlate": [loop_correlation, lambda a, b: np.nan_to_num(np.corrcoef(a, b)[0, 1])],
+    "discriminator_loss": [
+        losses.adversarial_loss("non_saturating").discriminator,
+        tf.function(d_loss),
+        lambda r, f: cross_entropy(r, f, 0.0),
+        lambda r, f: float(d_loss(r, f)),
+        lambda r, f: ops.mean(ops.softplus(-r), axis=0) + ops.mean(ops.softplus(f), axis=0),
+    ],
+    "generator_loss": [losses.adversarial_loss("non_saturating").generator, lambda f: -ops.mean(ops.log_sigmoid(f))],
+    "lerp": [lambda a, b, t: a + t * (b - a), lambda a, b, t: [(1 - t) * x + t * y for x, y in zip(a, b, strict=True)]],
+    "slerp": [slerp, lambda a, b, t: tf.constant(slerp(a, b, t))],
+    "transposed": [keras_transposed, lambda i, k, s: np.float32(convolutions._transposed(i, k, s)).tolist()],
+    "generator_parameters": [lambda n, c: float(convolutions._generator_parameters(n, list(c)))],
+    "direction": [quantiles],
+    "coverage": [
+        spot_by_spot,
+        lambda s, c, r: list(points.Points("", c, r).coverage(s)),
+    ],
+    "smoothed_loss": [cross_entropy, tf.function(cross_entropy), lambda r, f, e: d_loss(r, f) + e * ops.mean(r)],
+    "frechet": [metrics.frechet_distance, lambda a, b: np.float32(measuring._frechet(a, b))],
+    "comparable": [pairs, lambda records: np.array(pairs(records))],
+    "equalised": [lambda s, g: np.float32(g) * np.prod(s[:-1]) ** -0.5],
+    "minibatch_deviation": [
+        lambda x, g: [np.sqrt(x[j :: len(x) // g].var(axis=0) + 1e-8).mean() for j in range(len(x) // g)],
+        lambda x, g: layers.MinibatchStdDev(g)(ops.cast(x, "float32"))[: len(x) // g, 0, 0, -1],
+    ],
+    "fade": [halves, lambda o, n, a: layers.blend(ops.cast(layers.upsample(o), "float32"), ops.cast(n, "float32"), a)],
+    "alpha_at": [stages],
+    "nearest": [by_products, lambda f, t, k: (cdist(f, t).argsort(1)[:, :k], np.sort(cdist(f, t))[:, :k])],
+    "even_times": [one_way],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "i"), [(name, i) for name in EXERCISES for i in range(len(RIGHT[name]))], ids=str)
+def test_right_answers_of_other_kinds_pass(name, i):
+    EXERCISES[name].judge(RIGHT[name][i])
+
+
+def test_the_right_answers_agree_with_the_package():
+    channels = (32, 16, 8)
+    assert convolutions._generator_parameters(7, channels) == dcgan.build_generator(32, 7, 8, 32).count_params()
+    schedule = growing_gan.Schedule(32, fade=64, stable=96, batch_size=16)
+    for step in range(60):
+        size, alpha = growing._alpha_at(schedule.images_at(step), 64, 96, 32)
+        assert (size, alpha) == (schedule.stage_at(step).resolution, schedule.alpha_at(step))
+    assert measuring._comparable(measuring.RECORDS) == ["S", "P"]
+
+
+# Wrong in ways that no list knows: the sentence must hold these words, and a cause must not be made up.
+OTHERS = [
+    ("to_unit", lambda x: x / 127.5 - 1, "type is float64, not float32"),
+    ("to_unit", lambda x: (x.astype("float32") / 127.5 - 1).ravel(), "shape (4,); it should be (2, 2)"),
+    ("to_unit", lambda x: np.float32(x / 127.5 - 1) ** 3, "straight line"),
+    ("square_crop", lambda w, h: "box", "must return 4 values (left, upper, right, lower), not one str"),
+    ("square_crop", lambda w, h: (0, 1, 2), "and returns 3"),
+    ("correlate", lambda a, b: measuring.np.corrcoef(a, b)[0, 1], "return 0.0 before you divide"),
+    ("correlate", lambda a, b: loop_correlation(a, b) if a.any() else 0 / 0, "ZeroDivisionError: division by zero"),
+    ("discriminator_loss", lambda r, f: -ops.mean(ops.log(ops.sigmoid(r)) + ops.log(1 - ops.sigmoid(f))), "out of digits"),
+    ("discriminator_loss", lambda r, f: ops.softplus(-r), "you return the shape (2, 1); it should be ()"),
+    ("slerp", lambda a, b, t: slerp(a, b, t) if t < 1 else a, "slerp: for a = [5.0, 0.0], b = [0.0, 5.0], t = 1 you return (5, 0)"),
+    ("slerp", lambda a, b, t: game._slerp(a, b, t, omega=np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))), "np.clip"),
+    ("generator_parameters", lambda n, c: sum(c + [3]), "TypeError: can only concatenate tuple"),
+    ("generator_parameters", lambda n, c: convolutions._generator_parameters(n, c) + 1, "you return 18484; it should be 18483"),
+    ("coverage", lambda s, c, r: failures._coverage(s, c, r, edge=np.less), "at most, so <="),
+    ("coverage", lambda s, c, r: (1, None), "must return numbers"),
+    ("smoothed_loss", lambda r, f, e: 1.0001 * cross_entropy(r, f, e) + 0.001, "With epsilon = 0"),
+    ("frechet", lambda a, b: measuring._frechet(a, b, root=lambda p: np.sqrt(np.linalg.eigvals(p)).sum()), "np.maximum"),
+    ("frechet", lambda a, b: measuring._frechet(a, b) + 0j, "complex"),
+    ("frechet", lambda a, b: measuring._frechet(a, b) * 1.01, "it should be"),
+    ("comparable", lambda records: ["T", "S"], "by heart"),
+    ("comparable", lambda records: ["P", "R"], "different networks"),
+    ("comparable", lambda records: "SP", "two different names of P, Q, R, S, T"),
+    ("comparable", lambda records: [3, 4], "must return words"),
+    *[("comparable", lambda records, key=key: measuring._comparable(records, {*measuring.WHY} - {key}), key) for key in measuring.WHY],
+    ("equalised", lambda s, g: g / math.sqrt(s[0] ** 2 * s[-2]), "kernel_shape = (128, 2048)"),
+    ("equalised", lambda s, g: "scale", "must return numbers, not str"),
+    ("equalised", lambda s, g: None, "returns nothing"),
+    ("minibatch_deviation", lambda x, g: np.std(x.reshape(g, -1, *x.shape[1:]), axis=0).mean((1, 2, 3)), "1e-8"),
+    ("fade", lambda o, n, a: (1 - a) * o.repeat(2, 1).repeat(2, 3) + a * n, "could not be broadcast"),
+    ("fade", lambda o, n, a: growing._fade(o, n, min(a, 0.9)), "alpha = 1 you return"),
+    ("alpha_at", lambda n, fade, *rest: growing._alpha_at(n, fade or 100, *rest), "`fade` is 0"),
+    ("nearest", lambda f, t, k: (growing._nearest(f, t, k)[0] * 1.0, growing._nearest(f, t, k)[1]), "float64, not integer"),
+    ("nearest", lambda f, t, k: [np.where(x > 0, x, np.nan) if i else x for i, x in enumerate(by_products(f, t, k))], "exact copies"),
+    ("even_times", lambda t, f, n: growing._even_times(t, f, n) ** 1.1, "Equal parts of the whole way"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "wrong", "says"), OTHERS)
+def test_other_wrong_answers_are_told(name, wrong, says):
+    assert says in hint(EXERCISES[name].judge, wrong)
+
+
+# --- the engine ---------------------------------------------------------------------------------------
+
+
+def plus(x, y):
+    return x + y
+
+
+ADD = Exercise(plus, [(np.arange(3.0), 1.0), (np.arange(4.0), 2.0)], [("You subtract.", lambda x, y: x - y)])
+
+
+def changes(x, y):
+    x += y
+    return x
+
+
+def changes_and_fails(x, y):
+    x[0] = 9
+    return x.nothing
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (changes, "plus changes its argument x"),
+        (changes_and_fails, "plus changes its argument x"),
+        (lambda x: x, "plus fails for x = [0.0, 1.0, 2.0], y = 1: TypeError: "),
+        (lambda x, y: 1 / 0, "ZeroDivisionError: division by zero."),
+        (lambda x, y: map(int, "abc"), "ValueError: invalid literal"),
+        (lambda x, y: [], "you return the shape (0,); it should be (3,)"),
+        (lambda x, y: [[1], [1, 2]], "different lengths"),
+        (lambda x, y: {1, 2}, "must return numbers, not set"),
+        (lambda x, y: x - y, "You subtract."),
+        (lambda x, y: x - y if len(x) == 3 else x * y, "you return (-1, 0, 1); it should be (1, 2, 3)."),
+        (lambda x, y: x + y + 1e-3, "you return (1.001, 2.001, 3.001)"),
+        (lambda x, y: x + y * 1.0005, "you return (1.0005, 2.0005, 3.0005); it should be (1, 2, 3)."),
+        ("no function", "'str' object is not callable"),
+    ],
+)
+def test_the_engine_says_what_it_sees(answer, says):
+    assert says in hint(ADD.judge, answer)
+
+
+def test_each_call_gets_fresh_arguments():
+    ADD.judge(lambda x, y: x.copy() + y)
+    with pytest.raises(NotYet, match="argument records"):
+        run("f", lambda records: records[0].update(a=2), {"records": [{"a": 1}]})
+    with pytest.raises(NotYet, match="argument x"):
+        run("f", lambda x: x.sort(), {"x": [2, 1]})
+    assert ADD.cases[0][0].tolist() == [0, 1, 2]
+
+
+def test_a_cause_needs_two_inputs():
+    one = replace(ADD, cases=[(np.arange(3.0), 1.0), (np.arange(4.0), 0.0)])
+    assert "subtract" not in hint(one.judge, lambda x, y: x - y)
+
+
+def test_a_large_answer_is_shown_by_its_first_wrong_place():
+    large = replace(ADD, cases=[(np.zeros((3, 4)), 1.0)])
+    words = hint(large.judge, lambda x, y: x + y + np.eye(3, 4) * [0, 1e-3, 0, 0])
+    assert words == "plus: for x of shape (3, 4), y = 1 you return 1.001 at the place [1, 1]; it should be 1."
+
+
+def test_a_stub_is_not_written_yet():
+    def stub(*arguments):
+        raise NotImplementedError("Exercise 1")
+
+    checks = [x.check for x in EXERCISES.values()]
+    checks += [game.discriminator_step, failures.check_penalty, failures.check_mended]
+    for check in checks:
+        with pytest.raises(NotImplementedError, match="^Not written yet: [a-z_]+$") as caught:
+            check(stub)
+        assert caught.value._render_traceback_() == [str(caught.value)]
+    with pytest.raises(NotYet, match="Cannot convert a symbolic"):
+        ADD.judge(tf.function(lambda x, y: np.asarray(x)))
+
+
+def test_a_kernel_shows_one_line_and_no_source():
+    cells = [
+        "from gan_course.exercises import pictures as check\nfrom gan_course.exercises import failures",
+        "def square_crop(width, height):\n    raise NotImplementedError('Exercise 1')\ncheck.square_crop(square_crop)",
+        "check.square_crop(lambda w, h: 1 / 0)",
+        "failures.check_diagnosis(dict.fromkeys('ABCDE'))",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(book, kernel_name="python3", allow_errors=True).execute()
+    shown = [[(o.ename, o.evalue, o.traceback) for o in cell.outputs] for cell in book.cells]
+    fails = "square_crop fails for width = 178, height = 218: ZeroDivisionError: division by zero."
+    assert shown == [
+        [],
+        [("NotImplementedError", "Not written yet: square_crop", ["Not written yet: square_crop"])],
+        [("NotYet", fails, [f"Not yet: {fails}"])],
+        [("NotImplementedError", "Not written yet: diagnosis", ["Not written yet: diagnosis"])],
+    ]
+
+
+# --- the discriminator's step -------------------------------------------------------------------------
+
+
+def step(generator, discriminator, optimizer, real, latent, who="discriminator", loss=d_loss, apply=True, times=1):
+    """One step of the discriminator, with a choice of mistakes."""
+    with tf.GradientTape() as tape:
+        value = loss(discriminator(real), discriminator(generator(latent)))
+    networks = {"discriminator": [discriminator], "generator": [generator], "both": [discriminator, generator]}[who]
+    variables = [v for network in networks for v in network.trainable_variables]
+    if apply:
+        optimizer.apply([times * g for g in tape.gradient(value, variables)], variables)
+    return value
+
+
+def frozen(generator, *rest):
+    generator.trainable = False
+    return step(generator, *rest)
+
+
+def by_hand(generator, discriminator, optimizer, real, latent):
+    with tf.GradientTape() as tape:
+        loss = d_loss(discriminator(real), discriminator(generator(latent)))
+    for variable, gradient in zip(discriminator.weights, tape.gradient(loss, discriminator.weights), strict=True):
+        variable.assign_sub(optimizer.learning_rate * gradient)
+    return loss
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        step,
+        lambda *a: float(step(*a)),
+        lambda g, d, o, r, z: (d(r), g(z), step(g, d, o, r, z))[-1],
+        lambda g, d, o, r, z: (o.build(d.trainable_variables), step(g, d, o, r, z))[-1],
+        tf.function(step),
+    ],
+    ids=["plain", "float", "more calls", "built", "tf.function"],
+)
+def test_discriminator_step_right(answer, capsys):
+    game.discriminator_step(answer)
+    assert capsys.readouterr().out.startswith("Right:")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        *[(lambda *a, loss=loss: step(*a, loss=loss), says) for says, loss in game.WRONG_STEPS],
+        (lambda *a: step(*a, who="generator"), "moved the generator and not"),
+        (lambda *a: step(*a, who="both"), "generator moved as well"),
+        (lambda *a: step(*a, apply=False), "did not move"),
+        (lambda *a: step(*a, times=1.3), "last bias should move with SGD(0.1)"),
+        (lambda g, d, o, r, z: step(g, d, keras.optimizers.SGD(float(o.learning_rate)), r, z), "but not with Adam(0.01)"),
+        (by_hand, "but not with Adam(0.01)"),
+        (frozen, "leaves generator.trainable = False behind"),
+        (lambda *a: [step(*a)][1:] or None, "returns nothing"),
+        (lambda *a: 2 * step(*a), "not the loss: you return"),
+        (lambda g, d, o, r, z: step(g, d, o, r, z, loss=lambda r, f: 1.0), "No gradients|AttributeError"),
+    ],
+)  # fmt: skip
+def test_discriminator_step_wrong(answer, says):
+    words = hint(game.discriminator_step, answer)
+    assert any(part in words for part in says.split("|"))
+
+
+# --- the gradient penalty -----------------------------------------------------------------------------
+
+
+def ones(x):
+    return (x.shape[0],) + (1,) * (len(x.shape) - 1)
+
+
+def penalty(critic, real, fake, u=lambda x: keras.random.uniform(ones(x)), end=failures._penalty):
+    x = fake + (1 - ops.convert_to_tensor(u(real), "float32")) * (real - fake)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        score = ops.sum(critic(x))
+    return end(tape.gradient(score, x).numpy())
+
+
+@tf.function
+def graph_penalty(critic, real, fake):
+    x = real + keras.random.uniform(ones(real)) * (fake - real)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        scores = critic(x)
+    critic(real), critic(fake)
+    norms = tf.norm(tf.reshape(tape.gradient(scores, x), (len(x), -1)), axis=1)
+    return ops.mean((norms - 1) ** 2)
+
+
+@pytest.mark.parametrize(
+    "answer", [penalty, graph_penalty, lambda c, r, f: penalty(c, r, f, lambda x: RNG.random(ones(x)))]
+)
+def test_penalty_right(answer, capsys):
+    failures.check_penalty(answer)
+    assert capsys.readouterr().out.startswith("Right:")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        *[({"end": value}, says) for says, value in failures.WRONG_PENALTIES],
+        ({"end": lambda g: None}, "returns nothing"),
+        ({"end": failures._square}, "one number, not the shape (64,)"),
+        ({"end": lambda g: np.nan}, "you return nan; it should be 4"),
+        ({"u": lambda x: np.zeros(ones(x))}, "real ones only"),
+        ({"u": lambda x: np.ones(ones(x))}, "generated ones only"),
+        ({"u": lambda x: RNG.random(x.shape)}, "its own u"),
+        ({"u": lambda x: RNG.normal(size=x.shape)}, "not on the lines"),
+        ({"u": lambda x: RNG.random()}, "same u"),
+        ({"u": lambda x: RNG.normal(size=ones(x))}, "outside of the line"),
+        ({"u": lambda x: RNG.random(ones(x)) / 2}, "not spread"),
+        ({"u": lambda x: keras.random.uniform(ones(x), seed=1)}, "every call"),
+        ({"u": lambda x: RNG.random(64)}, "InvalidArgumentError: Incompatible shapes"),
+    ],
+)  # fmt: skip
+def test_penalty_wrong(mistake, says):
+    assert says in hint(failures.check_penalty, lambda critic, real, fake: penalty(critic, real, fake, **mistake))
+
+
+# --- the diagnosis ------------------------------------------------------------------------------------
+
+DIAGNOSIS = {"A": "discriminator wins", "B": "memorised", "C": "mode collapse", "D": "healthy", "E": "oscillation"}
+
+
+def test_diagnosis_right(capsys):
+    failures.check_diagnosis(DIAGNOSIS)
+    assert capsys.readouterr().out.startswith("Right:")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("oscillation", "dictionary"),
+        ({"A": "healthy"}, "dictionary"),
+        (DIAGNOSIS | {"C": None}, "Patient C has no diagnosis"),
+        (DIAGNOSIS | {"C": ["mode collapse"]}, "not one of the words"),
+        (DIAGNOSIS | {"A": "oscillation"}, "A is not 'oscillation'. Look again: look at D's loss"),
+        (DIAGNOSIS | {"E": "healthy"}, "come to rest"),
+    ],
+)
+def test_diagnosis_wrong(wrong, says):
+    assert says in hint(failures.check_diagnosis, wrong)
+
+
+def test_each_patient_has_one_failure_and_can_be_trained():
+    assert sorted(DIAGNOSIS.values()) == sorted(failures.NAMES)
+    for name, (data, unseen, recipe) in failures.patients().items():
+        options = {key: value for key, value in recipe.items() if key not in ("rates", "momentum")}
+        GAN(point_gan.build_generator(width=4), point_gan.build_discriminator(4), **options)
+        assert unseen.shape == (len(unseen), 2) and data.sample(3).shape == (3, 2)
+        assert (data.spread == 0) == (DIAGNOSIS[name] == "memorised")
+
+
+# --- the GAN to mend ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(failures, "MEASURED", (30, 50))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (None, "dictionary"),
+        (dict(d_steps=1), "stays as it is"),
+        (dict(seed=3), "not one of the settings"),
+        (dict(d_rate=-1), "do not work"),
+        (dict(d_rate="quick"), "do not work"),
+        (dict(loss="kl"), "do not work"),
+        (dict(g_rate=1e-5), "hardly moved"),
+        (dict(norm="batch", g_rate=0.01), "Batch norm"),
+        (dict(d_rate=0.01, g_rate=0.01), "three times less often"),
+        (dict(d_rate=0.5, g_rate=0.01), "far apart"),
+        (dict(d_rate=0.02, g_rate=0.01), "larger ratio"),
+    ],
+)
+def test_mended_wrong(settings, says, short):
+    assert says in hint(failures.check_mended, lambda: settings)
+
+
+def test_mended_right(capsys):
+    failures.check_mended(lambda: dict(g_rate=1e-4))
+    assert (
+        capsys.readouterr().out == "Right: with two seeds the samples are on 25 and 25 of 25 spots after 1500 steps.\n"
+    )
