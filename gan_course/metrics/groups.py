@@ -86,10 +86,7 @@ def by_group(logits, labels, groups, attributes):
     balanced and auc are empty (NaN) where fewer than 20 faces of the group have the attribute, or have it not.
     A group of fewer than 20 faces is left out. Raises `CourseError` where no group is left.
     """
-    names, counts = np.unique(groups[groups != NOBODY], return_counts=True)
-    large = names[counts >= LEAST].tolist()
-    if not large:
-        raise CourseError(f"No group has {LEAST} faces or more here; take another part, more faces or larger groups.")
+    large = _sorted_out(groups)[0]
     tables = {name: _group(logits[groups == name], labels[groups == name], attributes) for name in large}
     joined = pd.concat(tables, names=["group", "attribute"]).swaplevel()
     by_attribute = joined.drop(columns="faces").groupby(level="attribute")
@@ -98,6 +95,14 @@ def by_group(logits, labels, groups, attributes):
     gaps.index = pd.MultiIndex.from_product([gaps.index, [GAP]], names=["attribute", "group"])
     rows = pd.MultiIndex.from_product([attributes, [*large, GAP]], names=["attribute", "group"])
     return pd.concat([joined, gaps]).reindex(rows).astype({"faces": "Int64"})
+
+
+def _sorted_out(groups):
+    """Return the names of the groups that are large enough, and of those that are not; raise where all are small."""
+    names, counts = np.unique(groups[groups != NOBODY], return_counts=True)
+    if not (counts >= LEAST).any():
+        raise CourseError(f"No group has {LEAST} faces or more here; take another part, more faces or larger groups.")
+    return names[counts >= LEAST].tolist(), names[counts < LEAST].tolist()
 
 
 def _group(logits, labels, attributes):
@@ -142,6 +147,7 @@ def measure_groups(target, data, groups, part="test"):
     group = pd.Series(groups_of(source, groups), index=source.names)
     images, names = load(source, network.input_shape[1], part, crop=CROP)
     group = group[names].to_numpy(dtype=str)
+    small = _sorted_out(group)[1]  # before the work
     labels = pd.DataFrame(np.nan, names, attributes)
     if source.attributes is not None:
         known = [name for name in attributes if name in source.attributes.columns]
@@ -149,18 +155,16 @@ def measure_groups(target, data, groups, part="test"):
     pieces = (images[i : i + 1024].astype("float32") / 127.5 - 1 for i in range(0, len(images), 1024))  # little memory
     logits = np.concatenate([network.predict(piece, batch_size=256, verbose=0) for piece in pieces])
     table = by_group(logits, labels.to_numpy(), group, attributes)
-    for text in _cautions(source, names, str(target), labels, group):
+    for text in _cautions(source, names, str(target), labels, group, small):
         warnings.warn(text, CourseWarning, stacklevel=2)
     return table
 
 
-def _cautions(source, names, network, labels, groups):
+def _cautions(source, names, network, labels, groups, small):
     """Return a sentence for all that the table does not show."""
     found = framing(source, names, network)
     if nobody := int((groups == NOBODY).sum()):
         found.append(f"Faces in no group, which are left out: {nobody} of {len(groups)}.")
-    small, counts = np.unique(groups[groups != NOBODY], return_counts=True)
-    small = small[counts < LEAST].tolist()
     if small:
         found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({_some(small)}).")
     unknown = labels.columns[labels.isna().all()].tolist()
