@@ -1,4 +1,4 @@
-"""The command line: python -m gan_course data|train|sample|evaluate|attributes."""
+"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes."""
 
 import argparse
 import sys
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from gan_course import settings
 from gan_course.errors import CourseError, CourseWarning
+
+COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes"
+GOES_ON = ("data", "train")  # after Ctrl-C
 
 
 def toon(options):
@@ -95,6 +98,18 @@ def attributes(options):
     print(f"The network is in {options.out}; report.json there holds these numbers.")
 
 
+def measure_attributes(options):
+    from gan_course import files, metrics
+
+    if options.out and options.out.is_dir():
+        raise CourseError(f"--out is '{options.out}', a folder; give a file to write, such as table.csv.")
+    table = metrics.measure_groups(options.target, options.data, options.groups, options.part)
+    print(metrics.groups_text(table))
+    if options.out:
+        with files.whole(options.out) as partial:
+            table.to_csv(partial, float_format="%.6f")
+
+
 def path(text):
     """Return a path of the command line; `~` is the home folder also where the shell leaves it, as in --out=~/run."""
     return Path(text).expanduser()
@@ -103,7 +118,7 @@ def path(text):
 def parser(systems=True):
     """Return the parser of all commands. `systems`: with those of `train`, whose options come from slow imports."""
     top = argparse.ArgumentParser(prog="python -m gan_course", description="Faces, training and samples of GAN Course.")
-    commands = top.add_subparsers(required=True, metavar="data|train|sample|evaluate|attributes")
+    commands = top.add_subparsers(required=True, metavar=COMMANDS)
     defaults = argparse.ArgumentDefaultsHelpFormatter
 
     data = commands.add_parser("data", help="get faces to train on").add_subparsers(
@@ -174,6 +189,26 @@ def parser(systems=True):
     p.add_argument("--seed", type=int, default=0, help="first weights, order and variation of the faces (default: 0)")
     p.add_argument("--epochs", type=int, default=30, help="times that every training face is seen (default: 30)")
     p.set_defaults(run=attributes)
+
+    p = commands.add_parser(
+        "measure-attributes",
+        help="measure such a network for each group of faces",
+        description="Measure an attribute network group by group (women and men, young and old, ...): accuracy, "
+        "balanced accuracy, AUC, how often it says 'has it', and the gap between the best and the worst group.",
+    )
+    p.add_argument(
+        "target", metavar="NAME|FOLDER", help="name of a shipped network, or a folder that 'attributes' wrote"
+    )
+    p.add_argument("--data", required=True, type=path, metavar="FOLDER", help="faces: a CelebA folder or zip")
+    p.add_argument(
+        "--groups",
+        required=True,
+        help="attributes of the faces, such as Male,Young (four groups); 'folders', the folder of each picture; or a "
+        "CSV file: a picture's name, its group's name",
+    )
+    p.add_argument("--part", default="test", help="which part of the faces (default: test)", **parts)
+    p.add_argument("--out", type=path, metavar="CSV", help="write the table as well")
+    p.set_defaults(run=measure_attributes)
     return top
 
 
@@ -233,7 +268,8 @@ def main(arguments=None):
             raise
         return _failed(f"{error}; install what is missing with 'pip install -r requirements.txt'.")
     except KeyboardInterrupt:
-        return _failed("stopped; a run goes on with the same command.", status=130)
+        goes_on = arguments and arguments[0] in GOES_ON
+        return _failed("stopped; give the same command to go on." if goes_on else "stopped.", status=130)
     except Exception as error:
         if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):
             raise

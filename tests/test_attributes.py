@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import keras
@@ -23,8 +22,8 @@ from gan_course.training import classifier
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [f"attributes-{faces}-{role}" for faces in ("toon", "celeba") for role in ("steer", "judge")]
 HIDDEN = ["Male", "Young"]  # causes that are not drawn
-SHORT = {"attributes": ["Black_Hair", "Wearing_Lipstick", "Eyeglasses"], "seed": 3}
-SHORT |= {"width": 8, "resolution": 32, "batch_size": 16, "epochs": 8}
+SHORT = {"attributes": ["Black_Hair", "Wearing_Lipstick", "Eyeglasses", "Bald"], "seed": 3}  # no test face is Bald
+SHORT |= {"width": 8, "resolution": 32, "batch_size": 16, "epochs": 5}
 TINY = {"width": 4, "resolution": 16, "batch_size": 16, "epochs": 2}
 
 
@@ -40,11 +39,36 @@ def seen(cartoons):
     return classifier.read(open_faces(cartoons), toon.ATTRIBUTES, 64, "all")
 
 
+class Watched(classifier._Keep):
+    """Notes the weights after the first epoch; with `stop`, Ctrl-C comes then."""
+
+    first, stop = None, False
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if epoch == 0:
+            Watched.first = self.network.get_weights()
+            if self.stop:
+                raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="module")
 def trained(cartoons, tmp_path_factory):
-    """What a short training returns, and its folder."""
+    """What a short training returns, its folder, and the weights after its first epoch. The only long one here."""
     out = tmp_path_factory.mktemp("attributes") / "out"
-    return (*classifier.train(cartoons, out, **SHORT), out)
+    with pytest.MonkeyPatch.context() as patch, pytest.warns(CourseWarning, match="not defined for Bald"):
+        patch.setattr(classifier, "_Keep", Watched)
+        return (*classifier.train(cartoons, out, **SHORT), out, Watched.first)
+
+
+@pytest.fixture
+def no_fit(monkeypatch):
+    """A training that gets to `fit` fails: what has to be told before must be."""
+
+    def fit(*args, **kwargs):
+        pytest.fail("the training began")
+
+    monkeypatch.setattr(keras.Sequential, "fit", fit)
 
 
 def values(model):
@@ -170,14 +194,14 @@ def test_calibration_moves_the_decisions_and_keeps_the_order():
 
 
 def test_training_learns_and_leaves_a_report(trained, cartoons):
-    model, table, out = trained
+    model, table, out, _ = trained
     report = json.loads((out / classifier.REPORT).read_text())
     loss = report["history"]["loss"]
     assert loss[-1] < 0.8 * loss[0]
     assert table.loc["Black_Hair", "auc"] > 0.9  # a colour: learnt within seconds
     assert report["test"]["Black_Hair"]["auc"] == round(table.loc["Black_Hair", "auc"], 4)
-    assert report["faces"] == {"train": 256, "val": 32, "test": 32} and report["epochs"] == 8
-    assert 1 <= report["best_epoch"] <= 8
+    assert report["faces"] == {"train": 256, "val": 32, "test": 32} and report["epochs"] == 5
+    assert 1 <= report["best_epoch"] <= 5
     assert sorted(path.name for path in out.iterdir()) == [classifier.WEIGHTS, classifier.REPORT]
 
     settings = report["settings"]
@@ -185,33 +209,88 @@ def test_training_learns_and_leaves_a_report(trained, cartoons):
     again.load_weights(out / classifier.WEIGHTS)
     for a, b in zip(values(model), values(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_allclose(classifier.report(again, cartoons, settings["attributes"]), table, atol=1e-6)
+    with pytest.warns(CourseWarning, match="Bald"):
+        np.testing.assert_allclose(classifier.report(again, cartoons, settings["attributes"]), table, atol=1e-6)
+
+    loaded, names = classifier.load_trained(out)
+    assert names == SHORT["attributes"]
+    for a, b in zip(values(model), values(loaded), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_a_seed_repeats_a_training(trained, cartoons, tmp_path):
-    model, table, _ = trained
-    again, same = classifier.train(cartoons, tmp_path / "again", **SHORT)
-    assert all(np.array_equal(a, b) for a, b in zip(values(model), values(again), strict=True))
-    assert table.equals(same)
+def test_attributes_of_one_class_leave_no_nan_in_the_report(trained):
+    text = (trained[2] / classifier.REPORT).read_text()
+    assert "NaN" not in text and json.loads(text)["test"]["Bald"]["auc"] is None
 
 
-def test_attributes_of_one_class_leave_no_nan_in_the_report(face_folder, tmp_path):
-    """Of four test faces two smile; a fifth column, true for everybody, has no AUC."""
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    for path in face_folder.iterdir():
-        (folder / path.name).symlink_to(path)
-    (folder / "list_attr_celeba.txt").unlink()
-    count, names, *rows = (face_folder / "list_attr_celeba.txt").read_text().splitlines()
-    text = "\n".join([count, f"{names} Young", *(f"{row} 1" for row in rows)])
-    (folder / "list_attr_celeba.txt").write_text(text + "\n")
-    with pytest.warns(CourseWarning, match="Young"):
-        classifier.train(folder, tmp_path / "out", **TINY)
-    text = (tmp_path / "out" / classifier.REPORT).read_text()
-    assert "NaN" not in text and json.loads(text)["test"]["Young"]["auc"] is None
+def test_ctrl_c_keeps_the_best_network_so_far_and_a_seed_repeats_a_training(
+    trained, cartoons, tmp_path, monkeypatch, capsys
+):
+    """Stopped after one of 5 epochs: network and report are there, and that epoch is bit for bit the other training's."""
+    monkeypatch.setattr(classifier, "_Keep", Watched)
+    monkeypatch.setattr(Watched, "stop", True)
+    out = tmp_path / "again"
+    with pytest.warns(CourseWarning, match="Bald"):
+        network, table = classifier.train(cartoons, out, **SHORT)
+    assert "Stopped after 1 of 5 epochs; the best network so far is kept." in capsys.readouterr().out
+    assert all(np.array_equal(a, b) for a, b in zip(trained[3], Watched.first, strict=True))
+
+    assert sorted(path.name for path in out.iterdir()) == [classifier.WEIGHTS, classifier.REPORT]
+    report, whole = (json.loads((folder / classifier.REPORT).read_text()) for folder in (out, trained[2]))
+    assert report["epochs"] == report["best_epoch"] == 1
+    assert {name: numbers[:1] for name, numbers in whole["history"].items()} == report["history"]
+    assert report["test"]["Eyeglasses"]["auc"] == round(table.loc["Eyeglasses", "auc"], 4)
+    for a, b in zip(values(network), values(classifier.load_trained(out)[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_mistakes(cartoons, tmp_path):
+def test_ctrl_c_before_the_first_epoch_leaves_nothing(cartoons, tmp_path, monkeypatch, capsys):
+    def fit(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Sequential, "fit", fit)
+    out = tmp_path / "out"
+    assert main(["attributes", "--data", str(cartoons), "--out", str(out), "--width", "4"]) == 130
+    assert capsys.readouterr() == ("", "gan_course: stopped.\n")
+    assert list(out.iterdir()) == []  # so the same command may begin anew
+
+
+def test_each_better_epoch_is_written_and_no_other(tmp_path):
+    model = networks.build(["a"], 2, 16)
+    keep = classifier._Keep(model, tmp_path / classifier.WEIGHTS)
+    written = []
+    for epoch, auc in enumerate([0.6, 0.5, 0.7, 0.7]):
+        keep.on_epoch_end(epoch, {"val_auc": auc, "loss": float("nan")})
+        written.append((tmp_path / classifier.WEIGHTS).read_bytes())
+        model.get_layer("logits").bias.assign_add([1.0])
+    assert written[0] == written[1] != written[2] == written[3]
+    assert keep.best_epoch == 3 and keep.epochs == 4
+    assert keep.history == {"val_auc": [0.6, 0.5, 0.7, 0.7], "loss": [None] * 4}
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(cartoons, tmp_path, no_fit, refused):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "out"  # not even root can make it
+    with pytest.raises(OSError):
+        classifier.train(cartoons, out, **TINY)
+    refused(main(["attributes", "--data", str(cartoons), "--out", str(out)]), tmp_path / "file", "check the path")
+
+
+def test_a_damaged_or_unfinished_network_is_refused(trained, tmp_path):
+    with pytest.raises(CourseError, match=r"holds no report\.json"):
+        classifier.load_trained(tmp_path)
+    (tmp_path / classifier.REPORT).write_bytes((trained[2] / classifier.REPORT).read_bytes())
+    with pytest.raises(CourseError, match="is damaged"):
+        classifier.load_trained(tmp_path)
+    (tmp_path / classifier.WEIGHTS).write_bytes((trained[2] / classifier.WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(CourseError, match="is damaged"):
+        classifier.load_trained(tmp_path)
+    (tmp_path / classifier.REPORT).write_text("[]")
+    with pytest.raises(CourseError, match="is damaged"):
+        classifier.load_trained(tmp_path)
+
+
+def test_mistakes(cartoons, tmp_path, no_fit):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").write_text("")
     for options, words in [
@@ -232,15 +311,16 @@ def test_mistakes(cartoons, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command(cartoons, tmp_path, capsys, refused):
-    command = ["attributes", "--data", str(cartoons), "--width", "4", "--epochs", "1", "--out"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CourseWarning)  # 32 test faces: some attributes are of one class
-        assert main([*command, str(tmp_path / "out")]) == 0
+def test_the_command(trained, cartoons, tmp_path, capsys, refused, monkeypatch):
+    """It hands its options on and prints the table; the training itself is tested above."""
+    command = ["attributes", "--data", str(cartoons), "--width", "4", "--seed", "2", "--epochs", "1", "--out"]
+    refused(main([*command, str(trained[2])]), trained[2], "not an empty folder")
+    given = []
+    monkeypatch.setattr(classifier, "train", lambda *a, **k: given.append((a, k)) or trained[:2])
+    assert main([*command, str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "Wearing_Earrings" in out and "balanced" in out and str(tmp_path / "out") in out
-    assert (tmp_path / "out" / classifier.WEIGHTS).is_file()
-    refused(main([*command, str(tmp_path / "out")]), tmp_path / "out", "not an empty folder")
+    assert given == [((cartoons, tmp_path / "out"), {"width": 4, "seed": 2, "epochs": 1})]
+    assert "Wearing_Lipstick" in out and "balanced" in out and str(tmp_path / "out") in out
 
 
 # --- what the course ships -------------------------------------------------------------------------------

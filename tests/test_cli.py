@@ -33,7 +33,8 @@ def run(face_folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "data", "data toon", "data celeba", "train", "sample", "evaluate", "attributes"]
+    "command",
+    ["", "data", "data toon", "data celeba", "train", "sample", "evaluate", "attributes", "measure-attributes"],
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -69,6 +70,30 @@ def test_argparse_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("train dcgan --data faces --out run", "stopped; give the same command to go on."),
+        ("data toon", "stopped; give the same command to go on."),
+        ("sample dcgan-toon-64", "stopped."),
+        ("evaluate dcgan-toon-64 --data faces", "stopped."),
+        ("attributes --data faces --out judge", "stopped."),
+        ("measure-attributes attributes-toon-judge --data faces --groups Male", "stopped."),
+    ],
+)
+def test_ctrl_c_promises_only_what_is_true(command, text, monkeypatch, capsys):
+    """Faces and runs go on where they were; the other commands begin anew."""
+    from gan_course import __main__ as cli
+
+    def stop(options):
+        raise KeyboardInterrupt
+
+    for name in ("toon", "train", "sample", "evaluate", "attributes", "measure_attributes"):
+        monkeypatch.setattr(cli, name, stop)
+    assert main(command.split()) == 130
+    assert capsys.readouterr() == ("", f"gan_course: {text}\n")
 
 
 # --- train -----------------------------------------------------------------------------------------------

@@ -4,16 +4,18 @@ import csv
 import hashlib
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_course import metrics, pretrained  # first: it imports TensorFlow quietly
 from gan_course.__main__ import main
-from gan_course.data import pipeline
+from gan_course.data import pipeline, toon
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.latent import sampling
-from gan_course.metrics import callback, evaluation
+from gan_course.metrics import callback, evaluation, features
 from gan_course.models import attributes
 from gan_course.runs import load_run
 from gan_course.training import callbacks
@@ -36,9 +38,10 @@ def judge():
 
 @pytest.fixture(autouse=True)
 def small_judge(judge, monkeypatch):
-    """An untrained judge in the place of the shipped ones."""
+    """An untrained judge in the place of the shipped ones, and few faces without a caution."""
     for module in (evaluation, callback):
         monkeypatch.setattr(module, "feature_network", lambda choice, data: judge)
+    monkeypatch.setattr(evaluation, "FEW", 2)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +107,9 @@ def test_a_run_by_hand(run, faces, judge):
     assert str(faces.parent) not in json.dumps(result)  # no path of this machine
 
 
-def test_the_seed_draws_the_faces_and_not_the_real_ones(run, faces, judge, monkeypatch):
+def test_the_seed_draws_the_faces_and_not_the_real_ones(run, faces, monkeypatch):
     seen = []
-    monkeypatch.setattr(metrics, "feature_network", lambda *_: judge)
-    monkeypatch.setattr(metrics, "distances", lambda real, fake: seen.append((real, fake)) or {})
+    monkeypatch.setattr(evaluation, "distances", lambda real, fake: seen.append((real, fake)) or {})
     for seed in (0, 0, 1):
         metrics.evaluate(run, faces, "train", 20, seed)
     (real, fake), (_, again), (same, other) = seen
@@ -159,8 +161,70 @@ def test_shipped_weights(run, faces, tmp_path, monkeypatch):
     assert shipped["results"] == trained["results"] and shipped["measure"] == trained["measure"]
     assert shipped["evaluated"]["kind"] == "shipped weights"
     assert shipped["evaluated"]["weights_sha256"] == trained["evaluated"]["weights_sha256"]
-    with pytest.raises(CourseError, match="'judge' is an attribute network.*gan_course attributes"):
+    with pytest.raises(CourseError, match="'judge' tells attributes and draws no faces"):
         metrics.evaluate("judge", faces)
+
+
+# --- cautions ----------------------------------------------------------------------------------------------
+
+
+def cautions(target, data, **options):
+    """Return what `evaluate` warns of; the result must say the same."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", CourseWarning)
+        result = metrics.evaluate(target, data, **options)
+    told = [str(w.message) for w in told if w.category is CourseWarning]
+    assert told == result["cautions"]
+    return told
+
+
+def test_few_faces_are_told(faces, others, monkeypatch):
+    monkeypatch.setattr(evaluation, "FEW", 20)
+    assert cautions(others, faces, split="train") == []  # 20 against 64
+    [text] = cautions(others, faces, split="test")
+    assert text.startswith("Only 8 faces of a kind") and "take 20 or more" in text
+    assert cautions(others, faces, split="train", count=19)[0].startswith("Only 19 faces")
+    monkeypatch.undo()
+    assert evaluation.FEW == 500
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((178, 218), False),  # CelebA's
+        ((89, 109), False),  # at half size
+        ((250, 250), True),  # LFW, and most collections of drawn faces
+        ((64, 64), True),
+        ((218, 178), True),
+        ((178, 230), True),
+    ],
+)
+def test_faces_in_another_frame_are_told(size, told, others, tmp_path, judge, monkeypatch):
+    """Whatever a picture shows, the judge of photographs knows faces only where CelebA's lie."""
+    for i in range(8):
+        Image.new("RGB", size, (30 * i, 90, 120)).save(tmp_path / f"{i}.jpg")
+    monkeypatch.setattr(judge, "name", "attributes-celeba-judge")
+    found = cautions(others, tmp_path, split="all")
+    assert len(found) == told
+    if told:
+        assert f"{size[0]}x{size[1]}" in found[0] and "attributes-celeba-judge" in found[0]
+
+
+def test_cartoons_have_a_judge_of_their_own(others, tmp_path, judge, monkeypatch):
+    """They are square, too; but `auto` takes the network that was trained on them."""
+    cartoons = toon.render(tmp_path / "toon", count=10, seed=1, resolution=32, workers=1)
+
+    def named(name):
+        judge.name = name
+        return judge
+
+    monkeypatch.setattr(judge, "name", "")
+    monkeypatch.setattr(features, "FaceFeatures", named)
+    monkeypatch.setattr(evaluation, "feature_network", features.feature_network)
+    assert cautions(others, cartoons, split="train") == [] and judge.name == "attributes-toon-judge"
+    (cartoons / toon.SETTINGS).unlink()  # then they are some folder of square pictures
+    [text] = cautions(others, cartoons, split="train")
+    assert "attributes-celeba-judge was trained" in text
 
 
 def test_a_broken_generator(faces, tiny_gan):
@@ -188,6 +252,9 @@ def test_the_command(run, faces, others, tmp_path, capsys):
     assert lines[3].split() == ["precision", f"{result['results']['precision']:.3f}"]
     assert lines[4].split() == ["recall", f"{result['results']['recall']:.3f}"]
     assert "20 faces against 8 of celeba (test), 16x16" in lines[5] and "8 of each" in lines[5]
+    assert (
+        lines[6].startswith("Precision says whether a face lies among real ones for this network") and len(lines) == 7
+    )
     assert "FID" not in out
 
     # Beside another one.
@@ -207,7 +274,7 @@ def test_what_is_not_alike_is_not_compared(run, faces, tmp_path, capsys, key):
     assert command(run, faces, "--compare", str(tmp_path / "a.json")) == 2
     out, err = capsys.readouterr()
     assert "cannot be compared" in err and f"because {key} is" in err and err.count("\n") == 1
-    assert len(out.splitlines()) == 6  # what was measured is shown all the same
+    assert len(out.splitlines()) == 7  # what was measured is shown all the same
 
 
 def test_other_files_of_the_same_name_are_told(run, faces, tmp_path, capsys):
@@ -232,7 +299,7 @@ def test_mistakes(run, faces, make_faces, tmp_path, refused):
         (tmp_path / "bad.json").write_text(text)
         refused(command(run, faces, "--compare", str(tmp_path / "bad.json")), "bad.json", "measure again")
     few = make_faces(tmp_path / "few", count=20)  # two in the test part
-    refused(command(run, few), "only 2 faces", "few")
+    refused(command(run, few), "needs 4 faces or more", "few' has 2")
 
 
 def test_a_failure_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
@@ -268,7 +335,7 @@ def measured(faces, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         keras.utils.set_random_seed(1)
         judge = metrics.FaceFeatures(attributes.build(["Smiling"], width=2, resolution=32))
-        patch.setattr(metrics, "feature_network", lambda choice, data: judge)
+        patch.setattr(callback, "feature_network", lambda choice, data: judge)
         assert train(faces, path, "--steps", "25", "--distance-every", "10") == 0
     return path
 

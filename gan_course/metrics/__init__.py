@@ -7,7 +7,8 @@ the real pictures and to both counts, and means nothing without them:
 - `FaceFeatures`: the course's judge of face attributes. Its Frechet distance is called FFD here. It works offline.
 - `InceptionFeatures`: Inception-v3, trained on ImageNet. Its Frechet distance is called FID.
 
-`evaluate` measures all numbers of one set of faces and says everything that is needed to repeat it.
+`evaluate` measures all numbers of one set of faces and says everything that is needed to repeat it. `measure_groups`
+measures an attribute network, group by group.
 """
 
 from gan_course import backend  # noqa: F401  (before Keras, in every module of this package)
@@ -16,6 +17,7 @@ from gan_course.metrics.callback import Distance
 from gan_course.metrics.distances import distances, frechet_distance, kernel_distance, precision_recall
 from gan_course.metrics.evaluation import comparison_table, evaluate, read, real_pictures, save
 from gan_course.metrics.features import FaceFeatures, InceptionFeatures, feature_network, resize, weights_sha256
+from gan_course.metrics.groups import groups_text, measure_groups
 
 __all__ = [
     "Distance",
@@ -27,7 +29,9 @@ __all__ = [
     "feature_network",
     "frechet_distance",
     "generate",
+    "groups_text",
     "kernel_distance",
+    "measure_groups",
     "precision_recall",
     "read",
     "real_pictures",

@@ -104,14 +104,22 @@ def _cautions(source, names, network, count):
         found.append(
             f"Only {count} faces of a kind: distances come out too large and recall too high; take {FEW} or more."
         )
+    return found + framing(source, names, network.name)
+
+
+def framing(source, names, network):
+    """Return a list of one sentence where the shipped network of this name was made for faces in another frame.
+
+    Only the shape of the first picture is looked at: a square one was cut in another way than CelebA's, however large.
+    """
     with Image.open(io.BytesIO(source.read(names[0]))) as first:
         width, height = first.size
-    if network.name.startswith("attributes-celeba") and abs(height / width / (218 / 178) - 1) > 0.02:
-        found.append(
-            f"The faces of '{source.path}' are not framed as CelebA's aligned 178x218 pictures ({width}x{height}), on which "
-            f"{network.name} was trained: its distances may measure framing and style more than faces."
-        )
-    return found
+    if not network.startswith("attributes-celeba") or abs(height / width / (218 / 178) - 1) <= 0.02:
+        return []
+    return [
+        f"The faces of '{source.path}' are not framed as CelebA's aligned 178x218 pictures ({width}x{height}), on which "
+        f"{network} was trained: its numbers may measure framing and style more than faces."
+    ]
 
 
 def _target(target, part):
@@ -186,5 +194,6 @@ def comparison_table(*results):
     return text + [
         f"{m['fake_count']:,} faces against {m['real_count']:,} of {m['data']} ({m['split']}), "
         f"{m['resolution']}x{m['resolution']}, features of {m['network']}, resized {m['resize']}; "
-        f"precision and recall from {m['precision_recall_count']:,} of each."
+        f"precision and recall from {m['precision_recall_count']:,} of each.",
+        "Precision says whether a face lies among real ones for this network, not whether it looks good (data/README.md).",
     ]

@@ -210,6 +210,23 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
     return network, table
 
 
+def load_trained(folder):
+    """Return the network that `train` wrote into `folder`, and its attributes in the order of its logits.
+
+    Raises `CourseError` for a folder without a finished network, and for one that is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / REPORT).is_file():
+        raise CourseError(f"'{folder}' holds no {REPORT} of a finished attribute network; train one there.")
+    try:
+        config = AttributesConfig.from_dict(json.loads((folder / REPORT).read_text())["settings"])
+        network = config.network()
+        network.load_weights(folder / WEIGHTS)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CourseError(f"The network in '{folder}' is damaged ({error!r}); train it again.") from error
+    return network, config.attributes
+
+
 def _number(value):
     """Four digits; None where there is no number, since JSON knows no NaN."""
     return round(float(value), 4) if np.isfinite(value) else None
