@@ -64,7 +64,7 @@ TRANSPOSED = Exercise(
         ("The stride is not used: neighbour i starts at row i * stride.", lambda i, k, s: _transposed(i, k, 1)),
         ("The stride is 2 in your function, whatever the argument says.", lambda i, k, s: _transposed(i, k, 2)),
     ],
-    rule="Try a picture with a single 1 in it: the kernel must appear in the result.",
+    rule="Try a picture of zeros with a single 1 in its middle: the kernel must appear in the result.",
     praise="each pixel stamps the kernel, overlaps add, channels are summed, and the border is cut like Keras's.",
 )  # fmt: skip
 
@@ -149,7 +149,7 @@ DIRECTION = Exercise(
         ("You take the quarters of the *range* of the scores; a quarter of the faces is meant.", lambda z, s: _unit(z[s >= s.min() + 0.75 * np.ptp(s)].mean(0) - z[s <= s.min() + 0.25 * np.ptp(s)].mean(0))),
         ("The direction is right, but not divided by its length.", lambda z, s: _length(z, s, lambda way: 1)),
         ("The direction is right, but divided by its squared length; the root is missing.", lambda z, s: _length(z, s, lambda way: way @ way)),
-        ("The direction is right, but divided by the sum of its numbers' sizes; the length is np.linalg.norm.", lambda z, s: _length(z, s, lambda way: np.abs(way).sum())),
+        ("The direction is right, but divided by the sum of absolute values; its length is np.linalg.norm.", lambda z, s: _length(z, s, lambda way: np.abs(way).sum())),
     ],
     rule="np.argsort(scores) gives the rows from the lowest score to the highest.",
     praise="one unit vector, from the low quarter to the high quarter.",

@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,6 +30,9 @@ class NotYet(AssertionError):
 
 class Failure(str):
     """Stands for an answer that is no numbers; the text says what happened: 'fails for ...', 'returns nothing ...'."""
+
+
+NOTHING = Failure("returns nothing; end it with `return ...`.")
 
 
 def expect(condition, hint):
@@ -51,6 +55,8 @@ def not_written(name):
 
 def array(value):
     """Return `value` (tensor, list, map, number ...) as an array."""
+    if isinstance(value, np.ndarray | float | int):  # first: to ask TensorFlow takes longer
+        return np.asarray(value)
     if ops.is_tensor(value):
         return to_numpy(value)
     if isinstance(value, Iterable) and not hasattr(value, "__array__") and not isinstance(value, str | dict | set):
@@ -61,7 +67,7 @@ def array(value):
 def parts(answer, names=(), words=False):
     """Return the answer as a tuple of arrays, one for each name, or a `Failure`."""
     if answer is None:
-        return Failure("returns nothing; end it with `return ...`.")
+        return NOTHING
     if len(names) > 1:
         wanted = f"must return {len(names)} values ({', '.join(names)})"
         if isinstance(answer, str | dict | set) or not np.iterable(answer):
@@ -81,7 +87,8 @@ def parts(answer, names=(), words=False):
         if np.iscomplexobj(x):
             return Failure("returns complex numbers, and the right answer is real.")
         if x.dtype.kind not in ("U" if words else "biuf"):
-            kind = type(x.item()).__name__ if x.ndim == 0 else f"an array of {x.dtype}"
+            kind = ("a list of " if x.ndim else "") + type(np.asarray(next(iter(x.flat), 0)).item()).__name__
+            kind = kind if x.size else "an empty list"
             return Failure(f"must return {'words' if words else 'numbers'}, not {kind}.")
     return answer
 
@@ -127,6 +134,8 @@ def run(name, function, arguments, names=(), words=False, what=None):
         last = traceback.extract_tb(error.__traceback__)[-1].filename.replace("\\", "/")
         if kind == "NotImplementedError" and "symbolic" not in said and not any(f"/{x}/" in last for x in LIBRARIES):
             raise not_written(name) from None
+        # What was wrong comes after Keras's first line, in bold.
+        said = re.sub(r"^Exception encountered when calling .*\s+|\x1b\[\d*m", "", said)
         said = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", said.split("\n")[0])[:300]
         answer = Failure(f"fails for {what or described(arguments)}: {kind}: {said}".rstrip(": .") + ".")
     for key, before in arguments.items():
@@ -160,8 +169,12 @@ def difference(answer, right, tolerance, names=()):
         if a.shape != b.shape:
             return f"you return the shape {a.shape}{where}; it should be {b.shape}."
     where = ""
-    if sum(x.size for x in right) > 6:  # only the first wrong number
-        a, b, where = next(x for x in zip(answer, right, which, strict=True) if not _close(*x[:2], tolerance))
+    if any(x.ndim for x in right):  # only the first wrong array
+        answer, right, where = next(
+            ((a,), (b,), where) for a, b, where in zip(answer, right, which, strict=True) if not _close(a, b, tolerance)
+        )
+    if sum(x.size for x in right) > 6:  # only its first wrong number
+        (a,), (b,) = answer, right
         place = next(i for i in np.ndindex(a.shape) if not _close(a[i], b[i], tolerance, _size(b)))
         answer, right, where = (a[place],), (b[place],), f" at the place {list(place)}{where}"
     for digits in range(4, 18):
@@ -216,14 +229,18 @@ class Exercise:
 
     def judge(self, function):
         """Raise `NotYet` with what is wrong."""
-        rules, cases = zip(*[("", case) for case in self.cases], *self.edges, strict=True)
-        rights = [self.outcome(self.right, case) for case in cases]
+        rules, cases = self._all
+        rights = self._rights
         answers = [self.outcome(function, case, self.tensors) for case in cases]
         bad = [i for i, pair in enumerate(zip(answers, rights, strict=True)) if not self._good(*pair)]
         if not bad:
             return
         hint = self._cause(answers, rights, cases)
         case, answer, right, rule = (x[bad[0]] for x in (cases, answers, rights, rules))
+        if answer == NOTHING and any(x != NOTHING for x in answers):  # it does return something, but not always
+            where = described(self._arguments(case))
+            answer = Failure(f"returns nothing for {where}; it must return a result for every input.")
+            rule = rule or self.rule
         if isinstance(answer, Failure):
             raise NotYet(" ".join(filter(None, (f"{self.name} {answer}", hint or rule))))
         if not hint and self.explain:
@@ -235,6 +252,14 @@ class Exercise:
         said = difference(answer, right, self.tolerance, self.names)
         raise NotYet(f"{self.name}: for {described(self._arguments(case))} {said} {rule or self.rule}".rstrip())
 
+    @cached_property
+    def _all(self):
+        return tuple(zip(*[("", case) for case in self.cases], *self.edges, strict=True))
+
+    @cached_property
+    def _rights(self):
+        return [self.outcome(self.right, case) for case in self._all[1]]
+
     def outcome(self, function, case, tensors=False):
         """Return the `parts` that `function` gives for one case, or a `Failure`."""
         if tensors:
@@ -245,7 +270,11 @@ class Exercise:
         return answer
 
     def _arguments(self, case):
-        return dict(zip(inspect.signature(self.right).parameters, case, strict=False))
+        return dict(zip(self._names, case, strict=False))
+
+    @cached_property
+    def _names(self):
+        return tuple(inspect.signature(self.right).parameters)
 
     def _good(self, answer, right):
         types = zip(answer, self.dtypes, strict=False)

@@ -10,7 +10,7 @@ from gan_course.backend import to_numpy
 from gan_course.data import points
 from gan_course.errors import CourseError
 from gan_course.exercises.engine import Exercise, Failure, NotYet, expect, not_written, passed, run, same
-from gan_course.exercises.game import DIGITS, _scores, _sigmoid
+from gan_course.exercises.game import ADVICE, DIGITS, _scores, _sigmoid, advice
 
 _rng = np.random.default_rng(4)
 
@@ -146,16 +146,21 @@ WRONG_PENALTIES = [
     ("You sum over one axis only; the length is over all axes but the first.", lambda g: np.mean((np.sqrt(np.sum(g**2, axis=1)) - 1) ** 2)),
     ("You sum over one axis only; the length is over all axes but the first.", lambda g: np.mean((np.sqrt(np.sum(g**2, axis=-1)) - 1) ** 2)),
 ]  # fmt: skip
+_PENALTIES = [_penalty, *(value for _, value in WRONG_PENALTIES)]
+ENDS = ("real", "generated")
+NO_SLOPE = {
+    "NoneType": "(tape.gradient gives None unless tape.watch(x) and then critic(x) are inside the tape.)"
+} | ADVICE
 
 
 class _Critic:
-    """A critic of known slope that writes down where it was asked, inside `tf.function` too."""
+    """A critic of known slope that writes into `paper` where it was asked, inside `tf.function` too."""
 
-    def __init__(self, shape, bend, weight):
-        self.shape, self.bend, self.weight = shape, bend, weight
-        nowhere = np.full(shape, np.nan, "float32")
-        self.places, self.calls = [keras.Variable(nowhere) for _ in range(4)], 0
-        self.singles = keras.Variable(nowhere)  # asked one example at a time: the last so many of them
+    def __init__(self, shape, bend, weight, paper):
+        self.shape, self.bend, self.weight, self.calls = shape, bend, weight, 0
+        for x in paper:
+            x.assign(np.full(shape, np.nan))
+        *self.places, self.singles = paper  # singles: asked one example at a time, the last so many of them
 
     def __call__(self, x):
         x = ops.convert_to_tensor(x)
@@ -165,7 +170,7 @@ class _Critic:
             self.places[self.calls % len(self.places)].assign(x)
             self.calls += 1
         else:
-            places = f"`real` has {self.shape}, and the places between are as many."
+            places = f"`real` has {self.shape}, and the places between must have the same shape."
             raise NotYet(f"penalty_of asks the critic about points of shape {tuple(x.shape)}; {places}")
         axes = tuple(range(1, len(self.shape)))
         return ops.sum(0.5 * self.bend * x**2 + self.weight * x, axis=axes)[:, None]
@@ -186,15 +191,16 @@ def _place_problem(real, fake, x):
     places, ones = u.mean(axis=1), ", ".join("1" for _ in x.shape[1:])
     first, last, single = places.min(), places.max(), np.ptp(u, axis=1).max() < 1e-2
     outside = u.min() < -1e-3 or u.max() > 1 + 1e-3
-    # The last row: 64 places; by chance a right answer comes there once in 50 million times.
+    # The last two rows: 64 places; by chance a right answer comes there once in 50 million times.
     return next((hint for problem, hint in [
         (np.allclose(u, 0, atol=1e-3), "you penalise the slope at the real ones only; WGAN-GP asks on the lines to the generated ones."),
         (np.allclose(u, 1, atol=1e-3), "you penalise the slope at the generated ones only; draw a place u on each line."),
-        (not single and outside, "the places are not on the lines from the real ones to the generated ones."),
-        (not single, f"each number has its own u, so the places leave the line. Draw u with the shape (batch, {ones})."),
+        (not single and outside, "the places are not on the lines from real[i] to fake[i]."),
+        (not single, f"an example has more than one u, so its place leaves the line. Draw u with the shape (batch, {ones})."),
         (last - first < 1e-3, f"all examples use the same u = {first:.2f}; draw one u for *each* example."),
-        (outside, f"u goes from {first:.2f} to {last:.2f}, so places are outside of the line; use keras.random.uniform, not normal."),
-        (first > 0.25 or last < 0.75 or not np.any(np.abs(places - 0.5) < 0.25), f"u is not spread over all of 0 to 1: it goes from {first:.2f} to {last:.2f}."),
+        (outside, f"u in real + u * (fake - real) goes from {first:.2f} to {last:.2f}, so places are outside of the line: u must be between 0 and 1 (keras.random.uniform)."),
+        (first > 0.25 or last < 0.75, f"u is not spread over all of 0 to 1: it goes from {first:.2f} to {last:.2f}."),
+        (not np.any(np.abs(places - 0.5) < 0.25), "u is not spread over all of 0 to 1: no u is between 0.25 and 0.75."),
     ] if problem), "")  # fmt: skip
 
 
@@ -206,26 +212,36 @@ def check_penalty(function):
         arrays = [(rng.normal(size=shape) + shift).astype("float32") for shift in (2.0, -2.0)]
         real, fake = map(ops.convert_to_tensor, arrays)
         weight = rng.normal(size=shape[1:]).astype("float32")
+        paper = [keras.Variable(np.zeros(shape, "float32")) for _ in range(5)]
         for bend, steep in ((0.0, 3.0), (0.0, 0.4), (1.0, 0.0)):  # a steep plane, a flat one, a bowl
             slope = steep * weight / np.sqrt(np.sum(weight**2))
-            critic = _Critic(shape, bend, slope.astype("float32"))
+            critic = _Critic(shape, bend, slope.astype("float32"), paper)
             words = f"{what} and a bowl" if bend else f"{what} and a plane of slope {steep:g}"
             given = {"critic": lambda x, critic=critic: critic(x), "real": real, "fake": fake}
             answer = run("penalty_of", function, given, what=words)
-            expect(not isinstance(answer, Failure), f"penalty_of {answer}")
+            expect(not isinstance(answer, Failure), f"penalty_of {answer} {advice(answer, NO_SLOPE)}".rstrip())
             number = f"penalty_of must return one number, not the shape {answer[0].shape}: the mean over the batch comes last."
             expect(answer[0].shape == (), number)
             asked = critic.asked()
             expect(asked, "penalty_of does not ask the critic.")
-            # It may ask elsewhere, too: the places are those whose slopes explain the answer, or the last ones.
-            right = [(np.asarray(_penalty(critic.gradients(x))),) for x in asked]
-            which = next((i for i, value in enumerate(right) if same(answer, value, 1e-3)), 0)
-            trials.append((words, answer, right[which], critic.gradients(asked[which]) + np.zeros(shape)))
-            if bend and not problem:
+            # It may ask elsewhere, too: the places are those whose slopes explain the answer, or the last ones between.
+            slopes = [critic.gradients(x) + np.zeros(shape) for x in asked]
+            at = [
+                next((w for w, end in zip(ENDS, arrays, strict=True) if np.allclose(x, end, atol=1e-3)), "")
+                for x in asked
+            ]
+            which = at.index("") if "" in at else None
+            explains = ((i, value(g)) for value in _PENALTIES for i, g in enumerate(slopes))
+            which = next((i for i, value in explains if same(answer, (np.asarray(value),), 1e-3)), which)
+            trials.append((words, answer, (np.asarray(_penalty(slopes[which or 0])),), slopes[which or 0]))
+            if bend and not problem and which is None:
+                only = " and the ".join(w for w in ENDS if w in at)
+                problem = f"for {what} the critic is asked at the {only} ones only; WGAN-GP asks on the lines between."
+            elif bend and not problem:
                 problem = _place_problem(*arrays, asked[which])
                 run("penalty_of", function, given)
                 if not problem and np.allclose(critic.asked()[which], asked[which]):
-                    problem = "u is the same in every call; draw it inside the function, without a seed."
+                    problem = "u is the same in every call; draw it at random inside the function, without a seed."
                 problem = problem and f"for {what} {problem}"
     wrong = [trial for trial in trials if not same(trial[1], trial[2], 1e-3)]
     for hint, value in WRONG_PENALTIES:

@@ -9,7 +9,7 @@ from gan_course.exercises.engine import Exercise, Failure, NotYet, difference, e
 # --- the losses ---------------------------------------------------------------------------------------
 
 _rng = np.random.default_rng(1)
-DIGITS = "For sure scores like these, log(sigmoid(score)) and log(1 + exp(score)) run out of digits: use ops.softplus."
+DIGITS = "For large scores like these, log(sigmoid(score)) and log(1 + exp(score)) are inexact or infinite: use ops.softplus."
 
 
 def _scores(*shape, scale=2.0, shift=0.0):
@@ -96,14 +96,16 @@ def _network(inputs, *widths):
     return keras.Sequential([keras.Input((inputs,)), *dense])
 
 
-def _gradients(loss, generator, discriminator, real, latent):
-    """The gradients of loss(real scores, fake scores) by the discriminator's weights, and the loss."""
+def _gradients(losses, generator, discriminator, real, latent):
+    """For each loss(real scores, fake scores): its gradients by the discriminator's weights, and its value."""
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        value = loss(discriminator(real), discriminator(generator(latent)))
-    gradients = tape.gradient(value, discriminator.trainable_variables, unconnected_gradients="zero")
-    return [np.asarray(g, "float64") for g in gradients], (np.asarray(value, "float64"),)
+    with tf.GradientTape(persistent=True) as tape:
+        scores = discriminator(real), discriminator(generator(latent))
+        values = [loss(*scores) for loss in losses]
+    for value in values:
+        gradients = tape.gradient(value, discriminator.trainable_variables, unconnected_gradients="zero")
+        yield [np.asarray(g, "float64") for g in gradients], (np.asarray(value, "float64"),)
 
 
 def _p(scores):
@@ -113,8 +115,8 @@ def _p(scores):
 # (hint, what the step goes down): the gradient by the discriminator's weights tells which one it was.
 WRONG_STEPS = [
     ("It climbs: its loss grows. An optimiser goes *down*; give it the gradient of the loss, not of V.", lambda r, f: -_p(-r) - _p(f)),
-    ("It learns from the real pictures alone. It must see fakes as well: discriminator(generator(latent)).", lambda r, f: _p(-r)),
-    ("It learns from the fakes alone. It must see the real pictures as well.", lambda r, f: _p(f)),
+    ("It learns from the real pictures alone. The loss needs the fakes as well: discriminator(generator(latent)), inside the tape.", lambda r, f: _p(-r)),
+    ("It learns from the fakes alone. The loss needs the real pictures as well: discriminator(real), inside the tape.", lambda r, f: _p(f)),
     ("The step is half as long as it should be: add the real and the fake part, do not average them.", lambda r, f: (_p(-r) + _p(f)) / 2),
     ("The step is twice as long as it should be. Do you apply the gradients once?", lambda r, f: 2 * (_p(-r) + _p(f))),
     ("The step is too long by the size of the batch: the loss is a mean, not a sum.", lambda r, f: len(r) * (_p(-r) + _p(f))),
@@ -124,6 +126,16 @@ WRONG_STEPS = [
     ("The real part has the wrong sign: it pushes the scores of the real pictures down.", lambda r, f: _p(r) + _p(f)),
     ("softplus wants the raw score; do not apply sigmoid before it.", lambda r, f: _p(-keras.ops.sigmoid(r)) + _p(keras.ops.sigmoid(f))),
 ]  # fmt: skip
+
+
+TAPE = "Between the weights and the loss all must be computed with tensors, inside the tape."
+APPLY = "The call is optimizer.apply(gradients, variables): two lists, in this order."
+ADVICE = {"No gradients": TAPE, "has no attribute '_id'": TAPE, "'_unique_id'": APPLY, "'zip'": APPLY}
+
+
+def advice(failure, table=ADVICE):
+    """Return what helps with an error of TensorFlow that few understand, or ''."""
+    return next((words for part, words in table.items() if part in failure), "") if isinstance(failure, Failure) else ""
 
 
 def _down(r, f):
@@ -152,7 +164,7 @@ def discriminator_step(step):
             for n, shift in ((4, 1.5), (3, 0))
         )
         players = generator, discriminator, real, latent
-        right, loss = _gradients(_down, *players)
+        [(right, loss)] = _gradients([_down], *players)
         if steps:  # a step inside `tf.function` may make an optimiser's variables only in its first call
             optimizer.build(discriminator.trainable_variables)
         rule = f"{type(optimizer).__name__}({float(optimizer.learning_rate):.2g})"
@@ -170,11 +182,10 @@ def discriminator_step(step):
         moved = [_moved(old, network) for old, network in zip(before, players[:2], strict=True)]
         which = [any(np.abs(m).max() > 0 for m in moves) for moves in moved]
         fails = isinstance(answer, Failure) and answer.startswith("fails")
-        tape = "Between the weights and the loss all must be computed with tensors, inside the tape."
         for problem, hint in [
             (which == [True, False], "You moved the generator and not the discriminator: ask the tape for discriminator.trainable_variables, and give the optimiser the same list."),
-            (which[0], "The generator moved as well. Ask the tape only for the gradient of discriminator.trainable_variables: no `trainable = False` is needed."),
-            (fails, f"discriminator_step {answer} {tape if 'No gradients' in answer else ''}".rstrip()),
+            (which[0], "The generator moved as well. In this step only discriminator.trainable_variables may move: no other variables for the tape or an optimiser. (No `trainable = False` is needed.)"),
+            (fails, f"discriminator_step {answer} {advice(answer)}".rstrip()),
             (not which[1], "The discriminator did not move. Do you call optimizer.apply(gradients, variables) after the tape?"),
         ]:  # fmt: skip
             expect(not problem, hint)
@@ -183,14 +194,14 @@ def discriminator_step(step):
     *plain, adam = steps
     rights = [_steps(optimizer, right) for _, optimizer, _, right, *_ in plain]
     if not all(same(s[2], right, 1e-3) for s, right in zip(plain, rights, strict=True)):
-        wrong = [[] for _ in WRONG_STEPS]
-        for _, optimizer, _, _, (before, *batch), *_ in plain:
+        fits = WRONG_STEPS
+        for _, optimizer, moved, _, (before, *batch), *_ in plain:
             for network, weights in zip((generator, discriminator), before, strict=True):
                 network.set_weights(weights)
-            for found, (_, loss) in zip(wrong, WRONG_STEPS, strict=True):
-                found.append(_steps(optimizer, _gradients(loss, generator, discriminator, *batch)[0]))
-        for found, (hint, _) in zip(wrong, WRONG_STEPS, strict=True):
-            expect(not all(same(s[2], move, 1e-3) for s, move in zip(plain, found, strict=True)), hint)
+            found = _gradients([loss for _, loss in fits], generator, discriminator, *batch)
+            moves = [_steps(optimizer, gradients) for gradients, _ in found]
+            fits = [x for x, move in zip(fits, moves, strict=True) if same(moved, move, 1e-3)]
+        expect(not fits, fits and fits[0][0])
         rule, _, moved, *_ = plain[0]
         raise NotYet(
             "The discriminator moves, but not by the gradient of its loss. How far the last bias should move with "

@@ -61,6 +61,7 @@ STDDEV = Exercise(
         (_pictures(4, 1, 1, 2), 2), (_pictures(12, 2, 3, 5), 4), (_pictures(6, 2, 2, 3), 2),
         (_pictures(8, 4, 3, 1), 8), (_pictures(12, 2, 2, 2, scale=3e-4), 3), (_pictures(9, 3, 2, 2, scale=20.0), 3),
         (_pictures(16, 2, 2, 4, dtype="float32"), 4),
+        (1e-8 * np.arange(72.0).reshape(6, 2, 2, 3), 3),  # here sqrt(v + 1e-16) is not sqrt(v) + 1e-8
     ],
     edges=[
         (EQUAL, (np.repeat(_pictures(1, 2, 2, 3), 4, axis=0), 4)),
@@ -157,7 +158,7 @@ def _changed(change):
     )
 
 
-NO_FADE = "`fade` is 0: there is no fading, and alpha is always 1. Do not divide by it."
+NO_FADE = "`fade` is 0: alpha is always 1, and the sizes come one after the other as before. Do not divide by `fade`."
 ALPHA_AT = Exercise(
     _alpha_at,
     # fade and stable differ, or two mistakes could cancel.
@@ -172,8 +173,8 @@ ALPHA_AT = Exercise(
         ("You return the level (2, 3, ...); wanted is the size in pixels: 2 ** level.", _changed(lambda s, a, *_: (math.log2(s), a))),
         ("You fade in the first size as well. Before 4x4 there is nothing to fade from: it begins with `stable`.", partial(_alpha_at, first=True)),
         ("The order of a size is the other way round: first the fade, then `stable` pictures with alpha 1.", partial(_alpha_at, swapped=True)),
-        ("When exactly so many pictures have been shown that a stage is full, the next picture belongs to the next stage (compare with < or >=).", partial(_alpha_at, late=True)),
-        ("The last size is never left, however many pictures follow.", partial(_alpha_at, last=False)),
+        ("Where a stage ends, the next one begins at once: at exactly this number of pictures it is the new one already (>= or <, not > or <=).", partial(_alpha_at, late=True)),
+        ("`resolution` is the last size: after it no other one begins, however many pictures follow.", partial(_alpha_at, last=False)),
         ("Your alpha falls from 1 to 0. It is the weight of the *new* layers: a fade begins at 0.", _changed(lambda s, a, *_: (s, 1 - a if a < 1 else a))),
         ("Your alpha is 1 minus the right one. It is the weight of the *new* layers: 0 at the start of a fade, 1 after it.", _changed(lambda s, a, *_: (s, 1 - a))),
         ("Your alpha is 0 outside a fade; there the new layers are all there is, so it is 1.", _changed(lambda s, a, *_: (s, a if a < 1 else 0.0))),
@@ -211,8 +212,8 @@ def _faces(n, m, d, k, copies=0, dtype="float64"):
 
 
 COPY = (
-    "Some faces here are exact copies, so their distance is 0. |a|^2 + |b|^2 - 2ab comes out a little below 0 for them: "
-    "np.maximum(..., 0) before the root, or subtract first."
+    "Some faces here are exact copies: they are neighbours as well, with the distance 0. (|a|^2 + |b|^2 - 2ab comes out a "
+    "little below 0 for them: np.maximum(..., 0) before the root, or subtract first.)"
 )
 NEAREST = Exercise(
     _nearest,
@@ -263,7 +264,7 @@ def _way(f):
     return np.append(0.0, np.cumsum(_lengths(f)))
 
 
-ZERO = "The way begins with 0 at the first time; np.cumsum alone leaves this 0 out."
+ZERO = "np.interp(ways, way_so_far, times): the way so far is one number for each of `times`, and begins with 0. (np.cumsum alone leaves this 0 out.)"
 EVEN = Exercise(
     _even_times,
     cases=[

@@ -33,7 +33,7 @@ def _plain(a, b):
     return np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
 
 
-N1 = "The covariance is divided by n; divide by n - 1 (np.cov does, its default), as all tools do."
+N1 = "The covariance is divided by n; divide by n - 1, as np.cov does by default."
 FEW = (
     "There are fewer pictures than features here: rounding makes some eigenvalues a little smaller than 0, or complex. "
     "Take .real, and set them to 0 (np.maximum) before the root."
@@ -109,7 +109,7 @@ def _explain(records, answer):
             return f"{names[0]} and {names[1]} {why} ({key}: {first[key]} and {second[key]}.)"
     return (
         f"The pair is right, but not its order: {names[0]} has {first['FFD']}, {names[1]} has {second['FFD']}, and the "
-        "smaller distance is the better one. (Read the distances, not the names.)"
+        "smaller distance is the better one. (Compare the distances as numbers; names and places say nothing.)"
     )
 
 
@@ -132,6 +132,7 @@ COMPARABLE = Exercise(
         ("The pair is right, but not its order: the smaller distance is the better one.", lambda records: _comparable(records)[::-1]),
     ],
     words=True, explain=_explain,
+    rule="In every list two records agree in network, both counts and split; names, places and distances change.",
     praise="only S and P share network, counts and real faces, and the smaller distance is the better one.",
 )  # fmt: skip
 

@@ -60,7 +60,7 @@ FROM_UNIT = Exercise(
         ("You multiply by 128, or by 256 / 2. A byte ends at 255, and 255 / 2 is 127.5.", lambda x: np.clip(np.rint((x + 1) * 128), 0, 255).astype("uint8")),
         ("You multiply by 255, so your input is 0..1. Here it is -1..1.", lambda x: np.clip(np.rint(x * 255), 0, 255).astype("uint8")),
         ("The + 1 is missing: -1 must become 0.", lambda x: np.clip(np.rint(x * 127.5), 0, 255).astype("uint8")),
-        ("Your bytes are up to one too large: -1 becomes 0, and np.rint rounds to the nearest whole number.", lambda x: np.clip(np.ceil((x + 1) * 127.5), 0, 255).astype("uint8")),
+        ("You round up, so your bytes are up to one too large. np.rint rounds to the nearest whole number.", lambda x: np.clip(np.ceil((x + 1) * 127.5), 0, 255).astype("uint8")),
         ("The numbers are right but not rounded, and not bytes: np.rint, then astype.", lambda x: np.clip((x + 1) * 127.5, 0, 255)),
         ("Black and white are exchanged.", lambda x: np.clip(np.rint((1 - x) * 127.5), 0, 255).astype("uint8")),
     ],
@@ -94,7 +94,7 @@ SQUARE_CROP = Exercise(
     _square_crop,
     cases=[(178, 218), (218, 178), (128, 128), (89, 109), (3, 10), (10, 3), (640, 481), (63, 200), (1, 8), (255, 256)],
     mistakes=[
-        ("That is the article's slip: it takes the height for 208. Use `height`, not a fixed number.", lambda w, h: (0, 15, w, 15 + w), lambda w, h: (0, 15, 178, 193)),
+        ("That is the article's mistake: it takes the height for 208. Use `height`, not a fixed number.", lambda w, h: (0, 15, w, 15 + w), lambda w, h: (0, 15, 178, 193)),
         ("You take the box of 178x218 for every picture. Use `width` and `height`.", lambda w, h: (0, 20, 178, 198)),
         ("A box is in whole pixels: use // instead of /.", lambda w, h: _square_crop(w, h, half=lambda s: s / 2)),
         ("Where the space is odd, round down: use //.", lambda w, h: _square_crop(w, h, half=lambda s: (s + 1) // 2)),
