@@ -30,7 +30,7 @@ def test_another_backend_is_refused_in_one_sentence(name):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"backend": "torch"}, {"backend": "theano"}, {"image_data_format": "channels_first"}, {"floatx": "float32"}],
+    [{"backend": "torch", "image_data_format": "channels_first"}, {"backend": "theano"}],
     ids=str,
 )
 def test_keras_json_changes_nothing(settings, tmp_path):

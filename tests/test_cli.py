@@ -108,10 +108,10 @@ def test_resuming_keeps_the_settings(run, face_folder, tmp_path, capsys, refused
     refused(train(face_folder, run, "--seed", "3"), run, "seed 0, not 3", "leave the option out")
 
 
-@pytest.mark.parametrize("model", [["dcgan"], ["progan", "--start", "16"]])
+@pytest.mark.parametrize("model", [["dcgan"], ["progan", "--resolution", "8", "--start", "8"]])
 def test_rate_and_gamma_may_change(model, face_folder, tmp_path, capsys):
     """The optimisers take the new rate (a checkpoint has the old one), and settings.json tells what came when."""
-    command = ["train", *model, "--data", str(face_folder), "--out", str(tmp_path / "run"), *TINY]
+    command = ["train", model[0], "--data", str(face_folder), "--out", str(tmp_path / "run"), *TINY, *model[1:]]
     assert main([*command, "--steps", "5", "--rate", "0.002", "--r1-gamma", "2"]) == 0
     assert main([*command, "--steps", "10", "--rate", "0.001", "--r1-gamma", "0.5"]) == 0
     assert "from step 5 with rate 0.001 instead of 0.002" in capsys.readouterr().out

@@ -70,7 +70,8 @@ def trained(case):
     gan, random = CASES[case](), np.random.default_rng(1)
     for network in (gan.generator, gan.discriminator, gan.ema_generator):
         network.set_weights([0.3 * random.normal(size=w.shape) + (w.ndim == 1) for w in network.get_weights()])
-    gan.compile(keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.02))
+    # Not compiled: that takes longer than these few steps.
+    gan.compile(keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.02), run_eagerly=True)
     pictures = random.uniform(-1, 1, (8, *gan.ema_generator.output_shape[1:])).astype("float32")
     labels = np.eye(3, dtype="float32")[np.arange(8) % 3]
     for _ in range(STEPS):

@@ -130,7 +130,7 @@ class Sheets(keras.callbacks.Callback):
         return [path for path in paths if re.fullmatch(r"step-\d+\.png", path.name)]
 
     def gif(self, path, **kwargs):
-        """Write the sheets as a GIF in the order of their steps; see `show.save_gif`."""
+        """Write the sheets as a GIF in the order of their steps, and return its path, or None without a sheet; see `show.save_gif`."""
         # Chosen before they are read: a long run has more sheets than fit into memory.
         pages = [page for page in map(self._read, show.evenly(self.files())) if page is not None] or self.pages
         sizes = Counter(page.shape for page in pages)
@@ -138,10 +138,10 @@ class Sheets(keras.callbacks.Callback):
         if len(usual) < len(pages):
             text = f"{len(pages) - len(usual)} sheets in {self.folder} have another size and are left out of the film."
             warnings.warn(text, CourseWarning, stacklevel=2)
-        if usual:
-            show.save_gif(path, usual, **kwargs)
-        elif self.folder:
-            warnings.warn(f"There is no sheet in {self.folder} yet, so no film.", CourseWarning, stacklevel=2)
+        if usual or not self.folder:  # without a folder, no page is a mistake of the caller
+            return show.save_gif(path, usual, **kwargs)
+        warnings.warn(f"There is no sheet in {self.folder} yet, so no film.", CourseWarning, stacklevel=2)
+        return None
 
     @staticmethod
     def _read(path):
