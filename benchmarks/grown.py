@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from gan_course import metrics, show, systems
-from gan_course.files import whole
+from gan_course.files import atomic_write
 from gan_course.latent.sampling import fixed_latent
 from gan_course.training import growing
 
@@ -103,7 +103,7 @@ def main():
             if options.sheets:
                 show.save(options.sheets / f"{name.replace(', ', '-').replace(' ', '_')}.png", sheet)
             if options.out:
-                with whole(options.out) as partial:
+                with atomic_write(options.out) as partial:
                     partial.write_text(json.dumps(results, indent=1) + "\n")
     shares = [f"{i / MOMENTS:.0%}" for i in range(1, MOMENTS + 1)]
     print(f"\nFFD after these parts of {options.cpu_seconds:g} CPU seconds (mean of {options.seeds} seeds)")

@@ -106,7 +106,7 @@ def measure_attributes(options):
     table = metrics.measure_groups(options.target, options.data, options.groups, options.part)
     print(metrics.groups_text(table))
     if options.out:
-        with files.whole(options.out) as partial:
+        with files.atomic_write(options.out) as partial:
             table.to_csv(partial, float_format="%.6f")
 
 

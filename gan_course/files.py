@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path):
+def atomic_write(path):
     """Give the block a name beside `path` to write to; it becomes `path` at the block's end, in one move.
 
     Where the block fails, `path` stays as it was and nothing is left behind; an OSError (a full disk) then names

@@ -21,7 +21,7 @@ import filelock
 from gan_course import backend
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import clear_partials, whole
+from gan_course.files import atomic_write, clear_partials
 from gan_course.systems import system
 from gan_course.training import checkpoints
 from gan_course.training.callbacks import Bar, Guard, Limit, Log, Sheets
@@ -99,7 +99,7 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
         changes = kept.get("changes", []) + ([{"step": record["step"], **changed}] if changed else [])
         written = config.to_dict() | {"fingerprint": source.fingerprint()} | ({"changes": changes} if changes else {})
         clear_partials(run)
-        with whole(run / "settings.json") as partial:
+        with atomic_write(run / "settings.json") as partial:
             partial.write_text(json.dumps(written, indent=1) + "\n")
         limit = Limit(steps, minutes, record["seconds"], paused=lambda: distance.pause if distance else 0.0)
         guard = Guard(say=lambda reason: None)  # raised below

@@ -7,7 +7,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from gan_course.errors import CourseError
-from gan_course.files import whole
+from gan_course.files import atomic_write
 
 
 def to_uint8(images):
@@ -40,7 +40,7 @@ def sheet(images, columns=None, gap=2, scale=1):
 
 def save(path, page):
     """Write one uint8 picture to `path` (.png, .jpg) so that no half-written file is ever seen."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         iio.imwrite(partial, page)
     return Path(path)
 
@@ -63,7 +63,7 @@ def save_gif(path, pages, seconds=6.0, hold=1.5):
     each = max(40, 1000 * seconds / len(chosen))  # milliseconds; browsers slow down anything quicker
     # Pillow takes no list for a single page.
     times = [each] * (len(chosen) - 1) + [1000 * hold] if len(chosen) > 1 else 1000 * hold
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         iio.imwrite(partial, np.stack(chosen), duration=times, loop=0)
     return path
 

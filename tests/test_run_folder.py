@@ -133,14 +133,14 @@ def test_a_log_that_is_locked_is_written_later(tmp_path, monkeypatch):
     log = Log(tmp_path / "log.csv", 8, clock=lambda: 1.0)
     log.set_model(Model())
     log.on_train_begin()
-    usual = callbacks.whole
+    usual = callbacks.atomic_write
 
     def locked(path):
         raise PermissionError(13, "The process cannot access the file", str(path))
 
     for step in (5, 10, 15):
         log.model.step = step
-        monkeypatch.setattr(callbacks, "whole", usual if step == 15 else locked)
+        monkeypatch.setattr(callbacks, "atomic_write", usual if step == 15 else locked)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             log.on_epoch_end(0, {"d_loss": 1.0})

@@ -33,6 +33,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
 
+from gan_course.files import atomic_write
+
 ROOT = readme.ROOT
 LIMIT = 3_000_000  # bytes of a stored notebook
 EXPECTED = ("NotImplementedError", "NotYet")  # the errors of an exercise that is not solved yet
@@ -238,10 +240,8 @@ def record(lesson, profile, meter):
 
 
 def _write(path, text):
-    """Write so that a reader, or a crash, never meets half a file."""
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def run(path, profile, store):

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from gan_course import pretrained
-from gan_course.files import whole
+from gan_course.files import atomic_write
 
 
 def generator(folder, file):
@@ -53,7 +53,7 @@ def main(folder, name, summary):
     entry = start | entry
     path = pretrained.FOLDER / "index.json"
     entries = (json.loads(path.read_text()) if path.exists() else {}) | {name: entry}
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(entries, indent=1) + "\n")
     print(json.dumps(entry, indent=1))
 

@@ -32,7 +32,7 @@ from gan_course import settings
 from gan_course.data import celeba
 from gan_course.data.archive import BROKEN_ZIP, IMAGE_COUNT, find_images, is_image, is_official, left_out_count, some
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import whole
+from gan_course.files import atomic_write
 from gan_course.progress import progress
 
 LICENCE = """\
@@ -302,7 +302,7 @@ def _place_all(place, names, final, source):
     record = half / SOURCE
     if not record.is_file() or record.read_text(encoding="utf-8") != source:
         shutil.rmtree(half, ignore_errors=True)
-        with whole(record) as partial:
+        with atomic_write(record) as partial:
             partial.write_text(source, encoding="utf-8")
     for name in progress(names, desc="images", unit="image"):
         _place(place / name, half / name)
@@ -338,7 +338,7 @@ def _place(source, target):
         if _size(target) == _size(source):
             return
         raise CourseError(f"'{target}' exists already and differs from '{source}'; choose another folder with --out.")
-    with whole(target) as half:
+    with atomic_write(target) as half:
         try:
             os.link(os.path.realpath(source), half)
         except OSError:  # another disk, or one that has no links

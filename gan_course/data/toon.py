@@ -33,7 +33,7 @@ from PIL import Image
 from gan_course import settings
 from gan_course.data.archive import find_images, is_image
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import whole
+from gan_course.files import atomic_write
 from gan_course.progress import progress
 
 VERSION = 1  # of the drawing and of the probabilities: raise it when a face would change
@@ -489,7 +489,7 @@ def picture(face, seed, index, resolution=128):
 # Written last and in this order, so that a folder with all three is complete.
 ANNOTATIONS = ("identity_CelebA.txt", "list_eval_partition.txt", "list_attr_celeba.txt")
 CHUNK = 32  # faces that a process draws at one go
-LEFT_OVER = re.compile(r"\.\w+\.\d+\.(jpg|txt|json)")  # see `files.whole`
+LEFT_OVER = re.compile(r"\.\w+\.\d+\.(jpg|txt|json)")  # see `files.atomic_write`
 ALONE = 320  # so few faces are drawn sooner than processes start
 
 
@@ -499,7 +499,7 @@ def _draw_files(folder, indices, seed, resolution):
         buffer = io.BytesIO()
         image = picture(draw(seed, index), seed, index, resolution)
         image.save(buffer, "JPEG", quality=95, subsampling=0)
-        with whole(Path(folder) / f"{index:06d}.jpg") as partial:
+        with atomic_write(Path(folder) / f"{index:06d}.jpg") as partial:
             partial.write_bytes(buffer.getvalue())
     return len(indices)
 
@@ -518,7 +518,7 @@ def _annotate(out, count, seed):
         + [f"{i:06d}.jpg " + " ".join(" 1" if v else "-1" for v in row.values()) for i, row in enumerate(rows, 1)],
     }
     for name in ANNOTATIONS:
-        with whole(out / name) as partial:
+        with atomic_write(out / name) as partial:
             partial.write_bytes(("\n".join(texts[name]) + "\n").encode())
 
 
@@ -544,7 +544,7 @@ def _claim(out, wanted):
                 f"{out} holds other images{f' (such as {own})' if own else ''} and no {SETTINGS}; give another folder "
                 "for the faces."
             )
-        with whole(out / SETTINGS) as partial:
+        with atomic_write(out / SETTINGS) as partial:
             partial.write_text(json.dumps(wanted, indent=1))
     elif found != wanted:
         differs = ", ".join(f"{k}={found.get(k)} (now {v})" for k, v in wanted.items() if found.get(k) != v)

@@ -14,7 +14,7 @@ from gan_course import pretrained
 from gan_course.data import pipeline
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import whole
+from gan_course.files import atomic_write
 from gan_course.metrics.distances import NEIGHBOURS, SUBSET_SIZE, SUBSETS, distances, evenly_spaced
 from gan_course.metrics.features import feature_network, weights_sha256
 
@@ -141,7 +141,7 @@ def _drawn(folder, resolution, part, count, seed):
 
 def save(path, result):
     """Write what `evaluate` returned as JSON, so that no half-written file is ever seen."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gan_course import show
 from gan_course.errors import CourseWarning
-from gan_course.files import clear_partials, whole
+from gan_course.files import atomic_write, clear_partials
 
 
 class Guard(keras.callbacks.Callback):
@@ -212,7 +212,7 @@ class Log(keras.callbacks.Callback):
 
     def _write(self):
         try:
-            with whole(self.path) as partial, open(partial, "w", newline="") as file:
+            with atomic_write(self.path) as partial, open(partial, "w", newline="") as file:
                 writer = csv.DictWriter(file, self.columns, restval="")
                 writer.writeheader()
                 writer.writerows(self.rows)

@@ -18,7 +18,7 @@ import numpy as np
 
 from gan_course.backend import to_numpy
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import clear_partials, whole
+from gan_course.files import atomic_write, clear_partials
 
 # What a truncated or overwritten file makes NumPy and zipfile raise.
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error)
@@ -30,7 +30,7 @@ def save(path, trainer, seconds=0.0):
     variables = trainer.state()
     record = {"step": trainer.step, "seconds": seconds, "names": [v.path for v in variables]}
     arrays = {f"{i:05d}": to_numpy(v) for i, v in enumerate(variables)}
-    with whole(path) as partial, open(partial, "wb") as file:
+    with atomic_write(path) as partial, open(partial, "wb") as file:
         np.savez(file, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays)
         file.flush()
         os.fsync(file.fileno())  # the bytes reach the disk before the name does

@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import endless, faces, load
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import whole
+from gan_course.files import atomic_write
 from gan_course.models import attributes as networks
 from gan_course.training.base import WHOLE, Config, option
 
@@ -139,7 +139,7 @@ class _Keep(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(_number(value))
         if logs["val_auc"] > self.best:
             self.best, self.best_epoch = logs["val_auc"], epoch + 1
-            with whole(self.path) as partial:
+            with atomic_write(self.path) as partial:
                 self.network.save_weights(partial)
 
 
@@ -168,7 +168,7 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
     steps = dataset.steps_per_epoch
     validation = read(source, attributes, resolution, "val")
     test = read(source, attributes, resolution, "test")  # before the work: a part may be empty
-    with whole(out / WEIGHTS) as partial:  # a folder that cannot be written is told now, too
+    with atomic_write(out / WEIGHTS) as partial:  # a folder that cannot be written is told now, too
         partial.touch()
     (out / WEIGHTS).unlink()
 
@@ -203,9 +203,9 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
         "test": {name: {key: _number(value) for key, value in row.items()} for name, row in table.T.items()},
         "history": keep.history,
     }
-    with whole(out / WEIGHTS) as partial:
+    with atomic_write(out / WEIGHTS) as partial:
         network.save_weights(partial)
-    with whole(out / REPORT) as partial:
+    with atomic_write(out / REPORT) as partial:
         partial.write_text(json.dumps(written, indent=1) + "\n")
     return network, table
 
