@@ -143,14 +143,14 @@ def test_killed_render_goes_on(folder, tmp_path):
 
 
 def test_interrupted_annotation_goes_on(tmp_path, monkeypatch):
-    out, whole = tmp_path / "toon", toon.whole
+    out, whole = tmp_path / "toon", toon.atomic_write
 
     def stop(path):
         if path.name == "list_attr_celeba.txt":
             raise KeyboardInterrupt
         return whole(path)
 
-    monkeypatch.setattr(toon, "whole", stop)
+    monkeypatch.setattr(toon, "atomic_write", stop)
     with pytest.raises(KeyboardInterrupt):
         toon.render(out, count=3, resolution=16)
     assert not (out / "list_attr_celeba.txt").exists()
