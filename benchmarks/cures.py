@@ -1,4 +1,4 @@
-"""The cures of lesson 03 on faces: equal CPU time for each, the same networks and data, several seeds.
+"""The cures of lesson 04 on faces: equal CPU time for each, the same networks and data, several seeds.
 
 Every candidate is plain non-saturating training with one thing changed (`CURES`). Afterwards all drawn faces are
 measured in the features of the judge: 2,000 of them against the test part, as `python -m gan_course evaluate` does.

@@ -228,7 +228,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=64, help="the last level (default 64)")
     parser.add_argument("--loss", choices=("wasserstein", "non_saturating"), default="wasserstein")
-    parser.add_argument("--width", type=int, default=16, help="channels at the last level (default 16, as lesson 04)")
+    parser.add_argument("--width", type=int, default=16, help="channels at the last level (default 16, as lesson 05)")
     parser.add_argument("--max-width", type=int, default=128, help="most channels of a level (default 128)")
     parser.add_argument("--latent-dim", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=16, help="at the last level; doubled downwards")

@@ -4,6 +4,7 @@ Environment variables, all optional:
 
 - `GAN_COURSE_PROFILE`: `smoke`, `laptop` or `gpu`. Default: `gpu` if the backend sees one, else `laptop`.
 - `GAN_COURSE_FACES`: a CelebA folder or zip that every lesson reads. Default: the cartoon faces.
+- `GAN_COURSE_STEPS`: at most so many steps for each training of a lesson (`tools/lessons.py --steps` sets it).
 - `GAN_COURSE_DATA`: where faces are rendered and downloads are kept. Default: `data/` of the repository.
 """
 
@@ -31,6 +32,17 @@ def profile():
 def choose(**by_profile):
     """Return the value for this profile: `choose(smoke=2, laptop=1500, gpu=20000)`."""
     return by_profile[profile()]
+
+
+def training_steps(**by_profile):
+    """Return how many steps (or epochs, or pictures of a schedule) a lesson trains in this profile.
+
+    `choose`, but `GAN_COURSE_STEPS` may lower it: with 2 steps a lesson shows in minutes whether its sizes fit.
+    """
+    wanted, most = choose(**by_profile), os.environ.get("GAN_COURSE_STEPS", "")
+    if most and not most.isdecimal():
+        raise CourseError(f"GAN_COURSE_STEPS is '{most}'; give a whole number, or unset it.")
+    return min(wanted, int(most)) if most else wanted
 
 
 def expand(path):

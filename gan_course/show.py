@@ -1,5 +1,7 @@
 """Pictures of many faces: sheets, GIFs and curves. No mathematics here."""
 
+import base64
+import html
 import io
 from pathlib import Path
 
@@ -79,6 +81,15 @@ def display_picture(page, alt, width=None):
 
     data = iio.imwrite("<bytes>", page, extension=".jpg", quality=90)
     display(Image(data=data, format="jpeg", alt=alt, width=width or page.shape[1]))
+
+
+def film(path, alt, width=None):
+    """Show a GIF in the notebook as HTML: JupyterLab plays it, and a rendered page keeps film and alt text."""
+    from IPython.display import HTML, display
+
+    data = base64.b64encode(Path(path).read_bytes()).decode()
+    size = f' width="{width}"' if width else ""
+    display(HTML(f'<img src="data:image/gif;base64,{data}" alt="{html.escape(alt)}"{size}>'))
 
 
 def figure(fig, alt):

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from gan_course import layers, losses, metrics
 from gan_course.data import points
 from gan_course.data.pipeline import crop_box
-from gan_course.exercises import convolutions, failures, game, growing, measuring, pictures
+from gan_course.exercises import convolutions, failures, game, growing, measuring, pictures, yours_or_ours
 from gan_course.exercises.engine import Exercise, NotYet, run
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
@@ -356,6 +356,24 @@ def test_ipython_shows_one_line_and_no_source():
         [("NotYet", fails, [f"Not yet: {fails}"])],
         [("NotImplementedError", "Not written yet: diagnosis", ["Not written yet: diagnosis"])],
     ]
+
+
+def test_a_lesson_goes_on_with_yours_or_ours(capsys):
+    def ours(*arguments):
+        pass
+
+    def stub(*arguments):
+        raise NotImplementedError
+
+    assert yours_or_ours(game.between, (game._lerp, game._slerp), (ours, ours)) == (game._lerp, game._slerp)
+    assert capsys.readouterr().out.startswith("Right: ")
+    goes_on = "Until then the lesson goes on with the package's"
+    assert yours_or_ours(game.between, (stub, stub), (ours, ours)) == (ours, ours)
+    assert capsys.readouterr().out == f"Not written yet: lerp. {goes_on} functions.\n"
+    check = next(iter(EXERCISES.values())).check
+    assert yours_or_ours(check, lambda *a: "?", ours) is ours
+    said = capsys.readouterr().out
+    assert said.startswith("Not yet: ") and said.endswith(f". {goes_on} function.\n") and said.count("\n") == 1
 
 
 # --- the discriminator's step -------------------------------------------------------------------------

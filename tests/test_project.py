@@ -14,7 +14,7 @@ import readme
 from gan_course import __version__
 
 ROOT = readme.ROOT
-BUILT = ("00_start_here", "01_vanilla_gan", "02_dcgan", "03_stable_training", "04_progressive_growing")
+BUILT = ("00_start_here", "01_vanilla_gan", "02_dcgan", "04_stable_training", "05_progressive_growing")
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 

@@ -5,7 +5,7 @@
 
 Made from `[project.urls] Repository` in pyproject.toml: badges, "Open in Colab" links, clone lines, and the
 set-up cell of each notebook. Made from benchmarks/results/lessons.json (tools/lessons.py writes it): minutes and
-memory. Made from gan_course.__version__: the version in CITATION.cff. Made from section 5 of lesson 03, with its
+memory. Made from gan_course.__version__: the version in CITATION.cff. Made from section 5 of lesson 04, with its
 stored pictures: the page notebooks/reading_the_curves.md. Needs nothing but Python.
 """
 
@@ -27,12 +27,12 @@ LESSONS = (
     ("00_start_here", "Start here", "check your computer, meet the faces and their attributes"),
     ("01_vanilla_gan", "The first GAN", "play the game of two networks, write its training step by hand"),
     ("02_dcgan", "DCGAN", "draw sharper faces with transposed convolutions, walk between two faces"),
-    ("03_stable_training", "Stable training", "see a GAN fail, and mend it: losses, penalties, diagnosis"),
-    ("04_progressive_growing", "Progressive growing", "grow a network from 4x4 pixels up (ProGAN)"),
-    ("05_stylegan", "StyleGAN, part by part", "mapping network, styles, noise; mix two faces"),
-    ("06_latent_axes", "Steering a face", "find the axes of age, smile and glasses in a trained GAN (TL-GAN)"),
-    ("07_text_to_face", "Text to face", "write a sentence, get a face"),
-    ("08_l2m_gan", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
+    ("04_stable_training", "Stable training", "see a GAN fail, and mend it: losses, penalties, diagnosis"),
+    ("05_progressive_growing", "Progressive growing", "grow a network from 4x4 pixels up (ProGAN)"),
+    ("06_stylegan", "StyleGAN, part by part", "mapping network, styles, noise; mix two faces"),
+    ("07_steering", "Steering a face", "find the axes of age, smile and glasses in a trained GAN (TL-GAN)"),
+    ("08_text_to_face", "Text to face", "write a sentence, get a face"),
+    ("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
 )
 
 
@@ -126,7 +126,7 @@ def setup(here):
         f"    %cd -q {home}/{here}\n"
         f'    sys.path.insert(0, "{home}")\n'
         "\n"
-        "from gan_course import backend  # noqa: F401"
+        "from gan_course import backend"
     )
 
 
@@ -180,9 +180,9 @@ def refresh(notebook, path):
 
 
 def curves_page():
-    """Yield (path, content) of the page 'Reading the curves' and its pictures: section 5 of lesson 03, without code."""
+    """Yield (path, content) of the page 'Reading the curves' and its pictures: section 5 of lesson 04, without code."""
     folder = ROOT / "notebooks"
-    lesson = folder / "03_stable_training.ipynb"
+    lesson = folder / "04_stable_training.ipynb"
     if not lesson.exists():
         return
     cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
@@ -192,7 +192,7 @@ def curves_page():
     parts = [
         "# Reading the curves",
         f"<!-- Made by tools/readme.py from section 5 of {lesson.name}: change it there. -->",
-        f"This is section 5 of [lesson 03]({lesson.name}), with the results of its stored run. The numbers of sections "
+        f"This is section 5 of [lesson 04]({lesson.name}), with the results of its stored run. The numbers of sections "
         "(3.1, 2.5 ...) are the lesson's.",
     ]
     pictures = 0

@@ -70,7 +70,7 @@ def build_discriminator(resolution=64, width=32, max_width=256, norm=None):
     with it the discriminator wins on clean cartoon faces, and an R1 penalty needs scores that do not
     depend on the rest of the batch. Its default size, 64x64 with width 32, has 694,241 parameters.
 
-    `norm` is for comparison (lesson 03): 'batch' for batch norm after every convolution but the first, as in the
+    `norm` is for comparison (lesson 04): 'batch' for batch norm after every convolution but the first, as in the
     paper, or 'spectral' for spectral normalisation of every kernel (Miyato et al. 2018).
     """
     _check(resolution)
