@@ -4,6 +4,8 @@
     python tools/lessons.py --profile laptop 02_dcgan            this one
     python tools/lessons.py --profile laptop solutions/02_dcgan_solutions
     python tools/lessons.py --profile smoke                      measure only: smoke's pictures are worthless
+    python tools/lessons.py --profile gpu --steps 2              does every lesson run with its GPU sizes? Nothing is
+                                                                 stored; what each training needs of a GPU is counted
 
 A lesson is written back only when all of it ran, and only when its outputs are fit to be published: no warnings,
 no paths of this computer, not too large. The measurements go to benchmarks/results/lessons.json, and from there
@@ -22,10 +24,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
+import form
 import nbformat
 import psutil
 import readme
@@ -37,6 +41,7 @@ from gan_course.files import atomic_write
 
 ROOT = readme.ROOT
 LIMIT = 3_000_000  # bytes of a stored notebook
+T4, CUDA = 16e9, 1e9  # bytes of Colab's GPU, and what CUDA itself takes of them
 EXPECTED = ("NotImplementedError", "NotYet")  # the errors of an exercise that is not solved yet
 PRIVATE = re.compile(r"/(?:work|home|root|tmp|Users)/[^\s\"']*")
 BAR = re.compile(r"\d%\||\[\d\d:\d\d.*\]\s*$")  # a line of tqdm
@@ -86,7 +91,6 @@ def execute(notebook, folder):
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         store_widget_state=False,
-        record_timing=False,
         coalesce_streams=True,
     ).execute()
 
@@ -220,13 +224,17 @@ def device(profile):
     return f"{len(psutil.Process().cpu_affinity()) if sys.platform == 'linux' else os.cpu_count()} CPU cores"
 
 
-def record(lesson, profile, meter):
-    """Write one measurement to the results; an older one of the same lesson and profile is replaced."""
+def record(lesson, profile, meter, optional):
+    """Write one measurement to the results; an older one of the same lesson and profile is replaced.
+
+    optional: the seconds that its optional cells took.
+    """
     tensorflow = importlib.metadata.packages_distributions()["tensorflow"][0]  # or tensorflow-cpu
     entry = {
         "lesson": lesson,
         "profile": profile,
         "minutes": round(meter.seconds / 60, 2),
+        "core_minutes": round((meter.seconds - optional) / 60, 2),
         "peak_mib": round(meter.peak / 2**20),
         "device": device(profile),
         "python": platform.python_version(),
@@ -244,26 +252,47 @@ def _write(path, text):
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def run(path, profile, store):
-    """Execute one notebook; return a list of what is wrong with it (empty: it was stored or measured)."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+def run(path, profile, store, core=False, trainings=None):
+    """Execute one notebook; return a list of what is wrong with it (empty: it was stored or measured).
+
+    core: leave out the code of its optional sections. trainings: a file for what each training needs (see sizes.py).
+    """
+    notebook = readme.read(path)
     readme.refresh(notebook, path.relative_to(ROOT))
+    if core:
+        left_out = form.optional_cells(notebook)
+        notebook["cells"] = [cell for cell in notebook["cells"] if not any(cell is x for x in left_out)]
     notebook = nbformat.reads(json.dumps(notebook), as_version=4)
+    if trainings:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(f"import sizes\n\nsizes.watch({str(trainings)!r})"))
     try:
         with Meter() as meter:
             execute(notebook, path.parent)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return [str(error)]
+    optional = form.seconds(form.optional_cells(notebook))
     clean(notebook)
     found = problems(notebook)
     if found:
         return found
-    if path.parent.name == "notebooks":
-        record(path.stem, profile, meter)
+    if path.parent.name == "notebooks" and not core and not trainings:
+        record(path.stem, profile, meter, optional)
     if store:
         _write(path, nbformat.writes(notebook) + "\n")
     print(f"{path.stem}: {meter.seconds / 60:.1f} minutes, {meter.peak / 2**20:.0f} MiB{', stored' if store else ''}")
     return []
+
+
+def tell_needs(trainings):
+    """Print each training of a lesson once, with the GPU memory that it needs by count."""
+    lines = trainings.read_text(encoding="utf-8").splitlines() if trainings.exists() else []
+    for line in dict.fromkeys(lines):
+        t = json.loads(line)
+        fits = "fits" if t["bytes"] < T4 - CUDA else "DOES NOT FIT"
+        print(
+            f"    {t['class']}: {t['weights']:,} weights, {t['batch']} pictures of {'x'.join(map(str, t['picture']))} a step: "
+            f"{t['bytes'] / 1e9:.2f} GB, {fits} into a T4"
+        )
 
 
 def main(arguments=None):
@@ -272,28 +301,37 @@ def main(arguments=None):
     parser.add_argument("--profile", choices=["smoke", "laptop", "gpu"], default="laptop", help="default: laptop")
     parser.add_argument("--solutions", action="store_true", help="the solutions of all lessons instead of the lessons")
     parser.add_argument("--no-store", action="store_true", help="measure only")
+    parser.add_argument("--steps", type=int, help="at most so many steps for each training; nothing is stored")
+    parser.add_argument("--core", action="store_true", help="without the optional sections; nothing is stored")
     options = parser.parse_args(arguments)
 
     home = ROOT / "notebooks"
     paths = [home / f"{name.removesuffix('.ipynb')}.ipynb" for name in options.names]
-    paths = paths or sorted((home / "solutions" if options.solutions else home).glob("[0-9]*.ipynb"))
+    paths = paths or sorted((home / "solutions" if options.solutions else home).glob("*.ipynb"))
     for path in paths:
         if not path.is_file():
             parser.error(f"{path} does not exist; give names as in notebooks/, for example 02_dcgan")
-    store = not options.no_store and options.profile != "smoke"
+    store = not (options.no_store or options.core or options.steps or options.profile == "smoke")
     if store and os.environ.get("GAN_COURSE_FACES"):
         print("GAN_COURSE_FACES is set, so nothing is stored: photographs of people do not belong into the lessons.")
         store = False
 
     os.environ["GAN_COURSE_PROFILE"] = options.profile
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    if options.steps:
+        os.environ["GAN_COURSE_STEPS"] = str(options.steps)
+    search = [str(ROOT), str(ROOT / "tools"), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, search))
     sys.path.insert(0, str(ROOT))
     from gan_course.data import toon
 
     toon.ensure()  # not part of a lesson's minutes
     failed = 0
     for path in paths:
-        found = run(path, options.profile, store)
+        with tempfile.TemporaryDirectory() as folder:
+            trainings = Path(folder) / "trainings" if options.steps else None
+            found = run(path, options.profile, store, options.core, trainings)
+            if trainings:
+                tell_needs(trainings)
         failed += bool(found)
         if found:
             print("\n  ".join([f"{path.relative_to(ROOT)} was not stored:", *found]), file=sys.stderr)

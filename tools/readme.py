@@ -6,7 +6,8 @@
 Made from `[project.urls] Repository` in pyproject.toml: badges, "Open in Colab" links, clone lines, and the
 set-up cell of each notebook. Made from benchmarks/results/lessons.json (tools/lessons.py writes it): minutes and
 memory. Made from gan_course.__version__: the version in CITATION.cff. Made from section 5 of lesson 04, with its
-stored pictures: the page notebooks/reading_the_curves.md. Needs nothing but Python.
+stored pictures: the page notebooks/reading_the_curves.md. Made from tools/lessons/NAME.toml (see form.py): a lesson's
+first and last cell. Made from notebooks/glossary.md (see glossary.py): the links of terms. Needs nothing but Python.
 """
 
 import argparse
@@ -17,22 +18,21 @@ import sys
 import tomllib
 from pathlib import Path
 
+import form
+import glossary
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "lessons.json"
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 PROFILES = ("laptop", "gpu", "smoke")
 
-# Notebook, title, what the student does there. A lesson whose notebook does not exist yet is "to come".
-LESSONS = (
-    ("00_start_here", "Start here", "check your computer, meet the faces and their attributes"),
-    ("01_vanilla_gan", "The first GAN", "play the game of two networks, write its training step by hand"),
-    ("02_dcgan", "DCGAN", "draw sharper faces with transposed convolutions, walk between two faces"),
-    ("04_stable_training", "Stable training", "see a GAN fail, and mend it: losses, penalties, diagnosis"),
-    ("05_progressive_growing", "Progressive growing", "grow a network from 4x4 pixels up (ProGAN)"),
+# Lessons to come: notebook, title, what the student does there. All others stand in tools/lessons.
+COMING = (
     ("06_stylegan", "StyleGAN, part by part", "mapping network, styles, noise; mix two faces"),
     ("07_steering", "Steering a face", "find the axes of age, smile and glasses in a trained GAN (TL-GAN)"),
     ("08_text_to_face", "Text to face", "write a sentence, get a face"),
     ("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
+    ("10_whose_faces", "Whose faces?", "ask what a face generator learned from whom, and what it may be used for"),
 )
 
 
@@ -80,21 +80,34 @@ def conditions(records):
     return f"Measured ({max(r['date'] for r in records)}): {', '.join(devices)}; {'; '.join(libraries)}."
 
 
+def times(notebook, name):
+    """Return `form.minutes` of a lesson, with the machine minutes of the `laptop` profile."""
+    record = results().get((name, "laptop"), {})
+    return form.minutes(notebook, form.words(name), record.get("minutes", 0), record.get("core_minutes", 0))
+
+
 def lesson_table():
     measured, used = results(), []
-    rows = ["| lesson | what you do | " + " | ".join(f"`{p}`" for p in PROFILES) + " | |"]
-    rows.append("|---" * (3 + len(PROFILES)) + "|")
-    for name, title, what in LESSONS:
+    rows = ["| lesson | what you do | core path | all | " + " | ".join(f"`{p}`" for p in PROFILES) + " | |"]
+    rows.append("|---" * (5 + len(PROFILES)) + "|")
+    for name in form.names():
         path = f"notebooks/{name}.ipynb"
-        if (ROOT / path).exists():
-            records = [measured.get((name, profile)) for profile in PROFILES]
-            used += [r for r in records if r]
-            costs = [cost(r) if r else "-" for r in records]
-            cells = [f"[{name[:2]} {title}]({path})", what, *costs, badge(path)]
-        else:
-            cells = [f"{name[:2]} {title}", what, *[""] * len(PROFILES), "to come"]
+        records = [measured.get((name, profile)) for profile in PROFILES]
+        used += [r for r in records if r]
+        costs = [cost(r) if r else "-" for r in records]
+        people = [f"{sum(t):.0f} min" for t in times(read(ROOT / path), name).values()]
+        if not name[0].isdigit():
+            people[0] = "-"  # an appendix
+        cells = [f"[{form.label(name)}]({path})", form.words(name)["what"], *people, *costs, badge(path)]
         rows.append("| " + " | ".join(cells) + " |")
-    note = ["", conditions(used) + " Memory is the most that the lesson's processes held at once."] if used else []
+    for name, title, what in COMING:
+        rows.append("| " + " | ".join([f"{name[:2]} {title}", what, *[""] * (2 + len(PROFILES)), "to come"]) + " |")
+    note = [
+        "",
+        "Core path and all: a student's minutes to read, to wait for the machine (`laptop`) and for the exercises. "
+        + (conditions(used) + " " if used else "")
+        + "Memory is the most that the lesson's processes held at once.",
+    ]
     return "\n".join(rows + note)
 
 
@@ -149,28 +162,34 @@ def measured(lesson):
 
 
 def refresh(notebook, path):
-    """Bring the links, the measured line and the set-up cell of one notebook (a dict) up to date, in place.
+    """Bring the header, footer, links and the set-up cell of one notebook (a dict) up to date, in place.
 
     path: its place relative to the repository, a `PurePath`.
     """
     cells = notebook["cells"]
-    links = f"<!-- links:begin -->\n{badge(path.as_posix())}\n<!-- links:end -->"
     first = cells[0]
-    text = "".join(first["source"])
+    text = form.source(first)
     if first["cell_type"] != "markdown" or not text.startswith("# "):
         sys.exit(f"{path} does not begin with a Markdown cell that holds its title ('# ...'); give it one.")
-    if "<!-- links:begin -->" not in text:
-        title, _, rest = text.partition("\n")
-        text = f"{title}\n\n{links}\n{rest}"
-    first["source"] = re.sub(
-        r"<!-- links:begin -->.*?<!-- links:end -->", lambda _: links, text, flags=re.DOTALL
-    ).splitlines(keepends=True)
-    for cell in cells:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "markdown" and "<!-- measured:begin -->" in text:
-            cell["source"] = fill(text, "measured", f"\n{measured(path.stem)}\n", path).splitlines(keepends=True)
+    if form.words(path.stem):
+        first["source"] = form.header(
+            path.stem, notebook, badge(path.as_posix()), times(notebook, path.stem), measured(path.stem)
+        )
+        if "footer" not in form.tags(cells[-1]):
+            cells.append({"cell_type": "markdown", "id": "footer", "metadata": {"tags": ["footer"]}, "source": []})
+        cells[-1]["source"] = form.footer(path.stem)
+        for cell in (first, cells[-1]):
+            cell["source"] = cell["source"].splitlines(keepends=True)
+        glossary.link(notebook)
+    else:
+        links = f"<!-- links:begin -->\n{badge(path.as_posix())}\n<!-- links:end -->"
+        if "<!-- links:begin -->" not in text:
+            title, _, rest = text.partition("\n")
+            text = f"{title}\n\n{links}\n{rest}"
+        text = re.sub(r"<!-- links:begin -->.*?<!-- links:end -->", lambda _: links, text, flags=re.DOTALL)
+        first["source"] = text.splitlines(keepends=True)
 
-    tagged = [cell for cell in cells if "colab" in cell["metadata"].get("tags", [])]
+    tagged = [cell for cell in cells if "colab" in form.tags(cell)]
     if not tagged:
         place = next((i for i, cell in enumerate(cells) if cell["cell_type"] == "code"), len(cells))
         cell = {"cell_type": "code", "execution_count": None, "id": "set-up", "metadata": {"tags": ["colab"]}}
@@ -179,13 +198,9 @@ def refresh(notebook, path):
     tagged[0]["source"] = setup(path.parent.as_posix()).splitlines(keepends=True)
 
 
-def curves_page():
+def curves_page(lesson, cells):
     """Yield (path, content) of the page 'Reading the curves' and its pictures: section 5 of lesson 04, without code."""
-    folder = ROOT / "notebooks"
-    lesson = folder / "04_stable_training.ipynb"
-    if not lesson.exists():
-        return
-    cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
+    folder = lesson.parent
     heads = ["".join(cell["source"]) if cell["cell_type"] == "markdown" else "" for cell in cells]
     first = next(i for i, text in enumerate(heads) if text.startswith("## 5 "))
     last = next(i for i, text in enumerate(heads) if text.startswith("## 6 "))
@@ -199,7 +214,7 @@ def curves_page():
     for cell, text in zip(cells[first:last], heads[first:last], strict=True):
         if text:
             parts.append(
-                re.sub(r"(?m)^#+ 5.*\n*", lambda m: f"## {m[0].split(' ', 2)[2]}" if m[0][:3] == "###" else "", text)
+                re.sub(r"(?m)^(#+) 5\S* (.+?)(?: · \w+)?\n*$", lambda m: f"## {m[2]}" if m[1] == "###" else "", text)
             )
         for output in cell.get("outputs", []):
             kinds = {kind: data for kind, data in output.get("data", {}).items() if kind.startswith("image/")}
@@ -229,16 +244,26 @@ def expected():
     yield path, re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{repository()}"', text)
 
     for path in notebooks():
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = read(path)
         refresh(notebook, path.relative_to(ROOT))
         yield path, dump(notebook)
+        if path.stem == "04_stable_training":
+            yield from curves_page(path, notebook["cells"])
 
-    yield from curves_page()
+
+def lessons():
+    """Return the paths of all lessons and appendices, in order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def notebooks():
     """Return the paths of all lessons and solutions, in order."""
-    return sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+    return lessons() + sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+
+
+def read(path):
+    """Return a notebook as a dict."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def dump(notebook):
