@@ -207,3 +207,131 @@ class MinibatchStdDev(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"group_size": self.group_size}
+
+
+# --- StyleGAN (Karras et al. 2019) ---------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class Constant(keras.layers.Layer):
+    """A learnt block of 4x4 maps, the same for every picture: anything of (batch, ...) -> (batch, 4, 4, channels).
+
+    StyleGAN's synthesis begins here and not with a latent vector (section 3.1, configuration D). `spread` 0 begins with
+    ones, as the paper; another number draws the first values from N(0, spread^2), which lets the first convolution tell
+    one place from another before it has learnt.
+    """
+
+    def __init__(self, channels, spread=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.spread = channels, spread
+
+    def build(self, input_shape):
+        start = keras.initializers.RandomNormal(stddev=self.spread) if self.spread else "ones"
+        self.value = self.add_weight(shape=(1, 4, 4, self.channels), initializer=start, name="constant")
+
+    def call(self, x):
+        return ops.broadcast_to(ops.cast(self.value, x.dtype), (ops.shape(x)[0], 4, 4, self.channels))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 4, 4, self.channels)
+
+    def get_config(self):
+        return super().get_config() | {"channels": self.channels, "spread": self.spread}
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class Noise(keras.layers.Layer):
+    """x + weight * noise: noise (batch or 1, h, w, 1) ~ N(0, 1), one learnt weight a channel, at first 0 (section 3.2).
+
+    The network needs no numbers of its own for where each hair lies: it takes them from here.
+    """
+
+    def build(self, input_shape):
+        self.weight = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="weight")
+
+    def call(self, x, noise):
+        return x + ops.cast(noise, x.dtype) * self.weight
+
+    def compute_output_shape(self, input_shape, noise_shape=None):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class InstanceNorm(keras.layers.Layer):
+    """(x - mean) / sqrt(variance + 1e-8), for each map of each picture over its places. It has no weights."""
+
+    def call(self, x):
+        exact = ops.cast(x, "float32")
+        centred = exact - ops.mean(exact, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+        return ops.cast(centred * ops.rsqrt(variance + 1e-8), x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class AdaIN(keras.layers.Layer):
+    """A style w (batch, n) decides the mean and the size of each map (section 3, equation 1):
+
+        AdaIN(x, w) = InstanceNorm(x) * (1 + y_s) + y_b,        [y_s, y_b] = A w
+
+    y_s and y_b have one number a channel. A is a dense layer of gain 1, its bias at first 0: so a style begins near
+    the plain `InstanceNorm`. (The paper's equation has y_s alone; its code adds the 1.)
+    """
+
+    def build(self, input_shape, style_shape):
+        channels = input_shape[-1]
+        self.norm = InstanceNorm()
+        self.affine = EqualisedDense(2 * channels, gain=1.0)
+        self.affine.build(style_shape)
+
+    def call(self, x, style):
+        scale, shift = ops.split(self.affine(style)[:, None, None, :], 2, axis=-1)
+        return self.norm(x) * (1.0 + scale) + shift
+
+    def compute_output_shape(self, input_shape, style_shape=None):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class Blur(keras.layers.Layer):
+    """Each map convolved with [1, 2, 1] x [1, 2, 1] / 16, zeros outside: a low-pass filter (section 2, 'Tuned').
+
+    After an upsampling it smooths the blocks; before a downsampling it keeps fine patterns from turning into coarse ones.
+    """
+
+    def call(self, x):
+        kernel = ops.cast(ops.convert_to_tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]]), x.dtype) / 16
+        kernel = ops.tile(kernel[:, :, None, None], (1, 1, x.shape[-1], 1))
+        x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # by hand: backends differ in what 'same' does
+        return ops.depthwise_conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class ModulatedConv2D(EqualisedConv2D):
+    """StyleGAN2's repair of AdaIN (Karras et al. 2020, section 2.2): the style scales the *kernel*, not the maps.
+
+        w'_ijk = (1 + s_i) w_ijk,      w''_ijk = w'_ijk / sqrt(sum over i, k of w'_ijk^2 + 1e-8),      s = A style
+
+    i: map in, j: map out, k: place in the kernel. The division ('demodulation') holds the size of the output where
+    it would be for inputs of size 1, and looks at no map: so no map can smuggle its size past it, which is what
+    StyleGAN's 'droplets' do. Computed as scale, convolve, scale: the same numbers from one convolution for the whole batch.
+    """
+
+    def build(self, input_shape, style_shape):
+        super().build(input_shape)
+        self.affine = EqualisedDense(input_shape[-1], gain=1.0)
+        self.affine.build(style_shape)
+
+    def call(self, x, style):
+        size = 1.0 + self.affine(style)  # (batch, channels in)
+        power = ops.sum(ops.square(self.kernel * self.scale), axis=(0, 1))  # (in, out)
+        demodulate = ops.rsqrt(ops.matmul(ops.square(size), ops.cast(power, size.dtype)) + 1e-8)
+        return super().call(x * size[:, None, None, :]) * demodulate[:, None, None, :]
+
+    def compute_output_shape(self, input_shape, style_shape=None):
+        return super().compute_output_shape(input_shape)

@@ -9,8 +9,9 @@ from gan_course.errors import CourseError
 from gan_course.training.classifier import AttributesConfig
 from gan_course.training.gan import DCGANConfig
 from gan_course.training.growing import ProGANConfig
+from gan_course.training.stylegan import StyleGANConfig
 
-SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, AttributesConfig)}
+SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, StyleGANConfig, AttributesConfig)}
 
 
 def system(name):

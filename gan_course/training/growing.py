@@ -291,7 +291,7 @@ class ProGANConfig(GANConfig):
     width: int = option(32, "channels at the last resolution; they double downwards", WHOLE)
     max_width: int = option(128, "most channels of any layer", WHOLE)
     rate: float = option(2e-3, "Adam's learning rate, both players", ABOVE_0, steered=True)
-    start: int = option(4, "first resolution; with that of --resolution the networks are not grown")
+    start: int = option(4, "first resolution; from that of --resolution on the networks are not grown")
     fade_images: int = option(40_000, "pictures in which a new resolution is faded in", FROM_0)
     stable_images: int = option(60_000, "pictures for a resolution after its fade", WHOLE)
     max_batch: int = option(32, "most pictures in one step, at the low resolutions", WHOLE)
@@ -301,7 +301,9 @@ class ProGANConfig(GANConfig):
         largest = max(self.max_batch, self.batch_size)
         powers = [2**level for level in range(2, 11)]
         batches = {r: min(largest, self.batch_size * self.resolution // r) for r in powers}
-        return Schedule(self.resolution, self.fade_images, self.stable_images, batches, self.rate, self.start)
+        return Schedule(
+            self.resolution, self.fade_images, self.stable_images, batches, self.rate, min(self.start, self.resolution)
+        )
 
     def network(self):
         return progan.build_generator(
