@@ -246,14 +246,14 @@ class Noise(keras.layers.Layer):
     The network needs no numbers of its own for where each hair lies: it takes them from here.
     """
 
-    def build(self, input_shape):
-        self.weight = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="weight")
+    def build(self, x_shape, noise_shape=None):
+        self.weight = self.add_weight(shape=x_shape[-1:], initializer="zeros", name="weight")
 
     def call(self, x, noise):
         return x + ops.cast(noise, x.dtype) * self.weight
 
-    def compute_output_shape(self, input_shape, noise_shape=None):
-        return input_shape
+    def compute_output_shape(self, x_shape, noise_shape=None):
+        return x_shape
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -280,8 +280,8 @@ class AdaIN(keras.layers.Layer):
     the plain `InstanceNorm`. (The paper's equation has y_s alone; its code adds the 1.)
     """
 
-    def build(self, input_shape, style_shape):
-        channels = input_shape[-1]
+    def build(self, x_shape, style_shape):
+        channels = x_shape[-1]
         self.norm = InstanceNorm()
         self.affine = EqualisedDense(2 * channels, gain=1.0)
         self.affine.build(style_shape)
@@ -290,8 +290,8 @@ class AdaIN(keras.layers.Layer):
         scale, shift = ops.split(self.affine(style)[:, None, None, :], 2, axis=-1)
         return self.norm(x) * (1.0 + scale) + shift
 
-    def compute_output_shape(self, input_shape, style_shape=None):
-        return input_shape
+    def compute_output_shape(self, x_shape, style_shape=None):
+        return x_shape
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -320,11 +320,15 @@ class ModulatedConv2D(EqualisedConv2D):
     i: map in, j: map out, k: place in the kernel. The division ('demodulation') holds the size of the output where
     it would be for inputs of size 1, and looks at no map: so no map can smuggle its size past it, which is what
     StyleGAN's 'droplets' do. Computed as scale, convolve, scale: the same numbers from one convolution for the whole batch.
+    It has no bias.
     """
 
-    def build(self, input_shape, style_shape):
-        super().build(input_shape)
-        self.affine = EqualisedDense(input_shape[-1], gain=1.0)
+    def __init__(self, filters, kernel_size=3, **kwargs):
+        super().__init__(filters, kernel_size, **kwargs | {"use_bias": False})
+
+    def build(self, x_shape, style_shape):
+        super().build(x_shape)
+        self.affine = EqualisedDense(x_shape[-1], gain=1.0)
         self.affine.build(style_shape)
 
     def call(self, x, style):
@@ -333,5 +337,5 @@ class ModulatedConv2D(EqualisedConv2D):
         demodulate = ops.rsqrt(ops.matmul(ops.square(size), ops.cast(power, size.dtype)) + 1e-8)
         return super().call(x * size[:, None, None, :]) * demodulate[:, None, None, :]
 
-    def compute_output_shape(self, input_shape, style_shape=None):
-        return super().compute_output_shape(input_shape)
+    def compute_output_shape(self, x_shape, style_shape=None):
+        return super().compute_output_shape(x_shape)

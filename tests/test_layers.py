@@ -63,8 +63,8 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def run(layer, x):
-    return ops.convert_to_numpy(layer(ops.convert_to_tensor(x)))
+def run(layer, *inputs):
+    return ops.convert_to_numpy(layer(*map(ops.convert_to_tensor, inputs)))
 
 
 def with_bias(layer, shape):
@@ -222,6 +222,61 @@ def test_bias():
     np.testing.assert_array_equal(run(layer, x), x + np.array([1, 2, 3, 4], "float32"))
 
 
+# --- StyleGAN's --------------------------------------------------------------------------------------------------
+
+
+def instance_norm(x):
+    return (x - x.mean((1, 2), keepdims=True)) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-8)
+
+
+def test_constant_is_the_same_for_all_and_begins_with_ones_or_random():
+    layer, x = our.Constant(3), noise(5, 12)
+    np.testing.assert_array_equal(run(layer, x), np.ones((5, 4, 4, 3)))
+    block = noise(1, 4, 4, 3)
+    layer.value.assign(block)
+    np.testing.assert_array_equal(run(layer, x), np.repeat(block, 5, axis=0))
+    assert abs(run(our.Constant(512, spread=0.5), x).std() - 0.5) < 0.02
+
+
+def test_noise_is_weighted_by_channel():
+    layer, x, plane = our.Noise(), noise(2, 3, 4, 5), noise(2, 3, 4, 1)
+    np.testing.assert_array_equal(run(layer, x, plane), x)  # its weights begin with 0
+    layer.weight.assign(weights := noise(5))
+    np.testing.assert_allclose(run(layer, x, plane), x + plane * weights, **CLOSE)
+
+
+def test_instance_norm():
+    x = 3 + 10 * noise(2, 4, 5, 3)
+    np.testing.assert_allclose(run(our.InstanceNorm(), x), instance_norm(x), **CLOSE)
+    assert np.isfinite(run(our.InstanceNorm(), np.ones((1, 4, 4, 2), "float32"))).all()
+
+
+def test_adain():
+    layer, x, w = our.AdaIN(), 5 * noise(2, 4, 4, 3), noise(2, 7)
+    np.testing.assert_allclose(run(layer, x, 0 * w), instance_norm(x), **CLOSE)
+    layer.affine.bias.assign(bias := noise(6))
+    y = w @ np.asarray(layer.affine.kernel) / 7**0.5 + bias
+    scale, shift = y[:, None, None, :3], y[:, None, None, 3:]
+    np.testing.assert_allclose(run(layer, x, w), instance_norm(x) * (1 + scale) + shift, rtol=1e-4, atol=1e-5)
+
+
+def test_blur():
+    x, kernel = noise(2, 5, 4, 3), np.outer([1, 2, 1], [1, 2, 1]) / 16
+    np.testing.assert_allclose(run(our.Blur(), x), convolve(x, kernel[:, :, None, None] * np.eye(3)), **CLOSE)
+
+
+@pytest.mark.parametrize("resample", [None, "up"])
+def test_modulated_convolution_has_a_kernel_of_its_own_for_each_picture(resample):
+    layer, x, w = our.ModulatedConv2D(4, resample=resample), noise(2, 4, 5, 3), noise(2, 6)
+    made = run(layer, x, w)
+    style = 1 + w @ np.asarray(layer.affine.kernel) / 6**0.5
+    for i in range(2):
+        kernel = np.asarray(layer.kernel) * 2**0.5 / 27**0.5 * style[i][:, None]
+        kernel = kernel / np.sqrt((kernel**2).sum((0, 1, 2)) + 1e-8)
+        expected = convolve(up(x[i : i + 1]) if resample else x[i : i + 1], kernel)
+        np.testing.assert_allclose(made[i : i + 1], expected, rtol=1e-4, atol=1e-5)
+
+
 # --- as Keras layers -----------------------------------------------------------------------------------------------
 
 
@@ -258,6 +313,8 @@ def test_mixed_precision(policy, dtype):
         our.PixelNorm(dtype=policy),
         our.MinibatchStdDev(dtype=policy),
         our.Bias(dtype=policy),
+        our.InstanceNorm(dtype=policy),
+        our.Blur(dtype=policy),
     ):
         y = layer(x)
         assert keras.backend.standardize_dtype(y.dtype) == dtype

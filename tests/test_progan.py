@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gan_course.errors import CourseError
-from gan_course.models import progan  # first: it imports TensorFlow quietly
+from gan_course.models import growing, progan  # first: it imports TensorFlow quietly
 
 import keras  # isort: skip
 import tensorflow as tf  # isort: skip
@@ -84,7 +84,7 @@ def test_the_papers_channels():
 # --- every level ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("resolution", progan.RESOLUTIONS)
+@pytest.mark.parametrize("resolution", growing.RESOLUTIONS)
 def test_shapes_at_every_resolution(resolution):
     generator = progan.build_generator(resolution, 5, base=1024, max_width=4)
     discriminator = progan.build_discriminator(resolution, base=1024, max_width=4)

@@ -87,8 +87,8 @@ class StyledLayer(keras.layers.Layer):
         self.has_noise = noise
         self.conv = None
         if convolve:
-            options = dict(use_bias=False, resample="up" if convolve == "up" else None, fused=fused)
-            self.conv = (ModulatedConv2D if style == "modulated" else EqualisedConv2D)(channels, **options)
+            kind = ModulatedConv2D if style == "modulated" else EqualisedConv2D
+            self.conv = kind(channels, use_bias=False, resample="up" if convolve == "up" else None, fused=fused)
         self.blur = Blur() if convolve == "up" else None
         self.noise = Noise() if noise else None
         self.bias = Bias()
