@@ -172,7 +172,7 @@ RIGHT = {
         spot_by_spot,
         lambda s, c, r: list(points.Points("", c, r).coverage(s)),
     ],
-    "smoothed_loss": [cross_entropy, tf.function(cross_entropy), lambda r, f, e: d_loss(r, f) + e * ops.mean(r)],
+    "smoothed_loss": [failures.smoothed_loss, cross_entropy, tf.function(cross_entropy), lambda r, f, e: d_loss(r, f) + e * ops.mean(r)],
     "frechet": [metrics.frechet_distance, lambda a, b: np.float32(measuring._frechet(a, b))],
     "comparable": [pairs, lambda records: np.array(pairs(records))],
     "equalised": [lambda s, g: np.float32(g) * np.prod(s[:-1]) ** -0.5],
@@ -538,7 +538,8 @@ def graph_penalty(critic, real, fake):
 
 
 @pytest.mark.parametrize(
-    "answer", [penalty, graph_penalty, lambda c, r, f: penalty(c, r, f, lambda x: RNG.random(ones(x)))]
+    "answer",
+    [penalty, graph_penalty, lambda c, r, f: penalty(c, r, f, lambda x: RNG.random(ones(x))), failures.penalty_of],
 )
 def test_penalty_right(answer, capsys):
     failures.check_penalty(answer)
