@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from IPython.core.interactiveshell import InteractiveShell
 from keras import ops
+from scipy.signal import convolve2d
 from scipy.spatial.distance import cdist
 
 from gan_course import layers, losses, metrics
@@ -83,6 +84,12 @@ def slerp(a, b, t):
     if angle < 1e-3:
         return [(1 - t) * x + t * y for x, y in zip(a, b, strict=True)]
     return np.sin((1 - t) * angle) / np.sin(angle) * a + np.sin(t * angle) / np.sin(angle) * b
+
+
+def spread_and_slide(image, kernel, stride):
+    gaps = np.zeros([(n - 1) * stride + 1 for n in image.shape])
+    gaps[::stride, ::stride] = image
+    return convolve2d(gaps, kernel)
 
 
 def keras_transposed(image, kernel, stride):
@@ -165,6 +172,7 @@ RIGHT = {
     "generator_loss": [losses.adversarial_loss("non_saturating").generator, lambda f: -ops.mean(ops.log_sigmoid(f))],
     "lerp": [lambda a, b, t: a + t * (b - a), lambda a, b, t: [(1 - t) * x + t * y for x, y in zip(a, b, strict=True)]],
     "slerp": [slerp, lambda a, b, t: tf.constant(slerp(a, b, t))],
+    "stamp": [spread_and_slide, lambda i, k, s: np.float32(spread_and_slide(i, k, s)).tolist()],
     "transposed": [keras_transposed, lambda i, k, s: np.float32(convolutions._transposed(i, k, s)).tolist()],
     "generator_parameters": [lambda n, c: float(convolutions._generator_parameters(n, list(c)))],
     "direction": [quantiles],
@@ -215,6 +223,8 @@ OTHERS = [
     ("discriminator_loss", lambda r, f: ops.softplus(-r), "you return the shape (2, 1); it should be ()"),
     ("slerp", lambda a, b, t: slerp(a, b, t) if t < 1 else a, "slerp: for a = [5.0, 0.0], b = [0.0, 5.0], t = 1 you return (5, 0)"),
     ("slerp", lambda a, b, t: game._slerp(a, b, t, omega=np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))), "np.clip"),
+    ("stamp", lambda i, k, s: 2 * spread_and_slide(i, k, s), "stride = 1 you return 2 at the place [0, 0]; it should be 1."),
+    ("stamp", lambda i, k, s: i.kernel, "AttributeError"),
     ("generator_parameters", lambda n, c: sum(c + [3]), "TypeError: can only concatenate tuple"),
     ("generator_parameters", lambda n, c: convolutions._generator_parameters(n, c) + 1, "you return 18484; it should be 18483"),
     ("coverage", lambda s, c, r: failures._coverage(s, c, r, edge=np.less), "at most, so <="),
