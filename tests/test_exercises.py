@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from IPython.core.interactiveshell import InteractiveShell
 from keras import ops
+from scipy.signal import convolve2d
 from scipy.spatial.distance import cdist
 
 from gan_course import layers, losses, metrics
@@ -83,6 +84,12 @@ def slerp(a, b, t):
     if angle < 1e-3:
         return [(1 - t) * x + t * y for x, y in zip(a, b, strict=True)]
     return np.sin((1 - t) * angle) / np.sin(angle) * a + np.sin(t * angle) / np.sin(angle) * b
+
+
+def spread_and_slide(image, kernel, stride):
+    gaps = np.zeros([(n - 1) * stride + 1 for n in image.shape])
+    gaps[::stride, ::stride] = image
+    return convolve2d(gaps, kernel)
 
 
 def keras_transposed(image, kernel, stride):
@@ -165,6 +172,7 @@ RIGHT = {
     "generator_loss": [losses.adversarial_loss("non_saturating").generator, lambda f: -ops.mean(ops.log_sigmoid(f))],
     "lerp": [lambda a, b, t: a + t * (b - a), lambda a, b, t: [(1 - t) * x + t * y for x, y in zip(a, b, strict=True)]],
     "slerp": [slerp, lambda a, b, t: tf.constant(slerp(a, b, t))],
+    "stamp": [spread_and_slide, lambda i, k, s: np.float32(spread_and_slide(i, k, s)).tolist()],
     "transposed": [keras_transposed, lambda i, k, s: np.float32(convolutions._transposed(i, k, s)).tolist()],
     "generator_parameters": [lambda n, c: float(convolutions._generator_parameters(n, list(c)))],
     "direction": [quantiles],
@@ -172,7 +180,7 @@ RIGHT = {
         spot_by_spot,
         lambda s, c, r: list(points.Points("", c, r).coverage(s)),
     ],
-    "smoothed_loss": [cross_entropy, tf.function(cross_entropy), lambda r, f, e: d_loss(r, f) + e * ops.mean(r)],
+    "smoothed_loss": [failures.smoothed_loss, cross_entropy, tf.function(cross_entropy), lambda r, f, e: d_loss(r, f) + e * ops.mean(r)],
     "frechet": [metrics.frechet_distance, lambda a, b: np.float32(measuring._frechet(a, b))],
     "comparable": [pairs, lambda records: np.array(pairs(records))],
     "equalised": [lambda s, g: np.float32(g) * np.prod(s[:-1]) ** -0.5],
@@ -215,6 +223,8 @@ OTHERS = [
     ("discriminator_loss", lambda r, f: ops.softplus(-r), "you return the shape (2, 1); it should be ()"),
     ("slerp", lambda a, b, t: slerp(a, b, t) if t < 1 else a, "slerp: for a = [5.0, 0.0], b = [0.0, 5.0], t = 1 you return (5, 0)"),
     ("slerp", lambda a, b, t: game._slerp(a, b, t, omega=np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))), "np.clip"),
+    ("stamp", lambda i, k, s: 2 * spread_and_slide(i, k, s), "stride = 1 you return 2 at the place [0, 0]; it should be 1."),
+    ("stamp", lambda i, k, s: i.kernel, "AttributeError"),
     ("generator_parameters", lambda n, c: sum(c + [3]), "TypeError: can only concatenate tuple"),
     ("generator_parameters", lambda n, c: convolutions._generator_parameters(n, c) + 1, "you return 18484; it should be 18483"),
     ("coverage", lambda s, c, r: failures._coverage(s, c, r, edge=np.less), "at most, so <="),
@@ -322,7 +332,7 @@ def test_a_stub_is_not_written_yet():
         raise NotImplementedError("Exercise 1")
 
     checks = [x.check for x in EXERCISES.values()]
-    checks += [game.discriminator_step, failures.check_penalty, failures.check_mended]
+    checks += [game.discriminator_gradients, game.generator_gradients, failures.check_penalty, failures.check_mended]
     for check in checks:
         with pytest.raises(NotImplementedError, match="^Not written yet: [a-z_]+$") as caught:
             check(stub)
@@ -376,70 +386,139 @@ def test_a_lesson_goes_on_with_yours_or_ours(capsys):
     assert said.startswith("Not yet: ") and said.endswith(f". {goes_on} function.\n") and said.count("\n") == 1
 
 
-# --- the discriminator's step -------------------------------------------------------------------------
+# --- the two players' gradients -----------------------------------------------------------------------
 
 
-def step(generator, discriminator, optimizer, real, latent, who="discriminator", loss=d_loss, apply=True, times=1):
-    """One step of the discriminator, with a choice of mistakes."""
+def g_loss(real, fake):
+    return ops.mean(ops.softplus(-fake))
+
+
+def d_gradients(generator, discriminator, real, latent, loss=d_loss, of="discriminator", times=1.0):
+    """D's loss and gradients, with a choice of mistakes."""
     with tf.GradientTape() as tape:
         value = loss(discriminator(real), discriminator(generator(latent)))
-    networks = {"discriminator": [discriminator], "generator": [generator], "both": [discriminator, generator]}[who]
-    variables = [v for network in networks for v in network.trainable_variables]
-    if apply:
-        optimizer.apply([times * g for g in tape.gradient(value, variables)], variables)
-    return value
+    return value, [times * g for g in tape.gradient(value, weights_of(of, generator, discriminator))]
 
 
-def frozen(generator, *rest):
-    generator.trainable = False
-    return step(generator, *rest)
-
-
-def by_hand(generator, discriminator, optimizer, real, latent):
+def g_gradients(generator, discriminator, latent, loss=g_loss, of="generator", times=1.0, pictures=lambda x: x):
+    """G's loss and gradients, with a choice of mistakes."""
     with tf.GradientTape() as tape:
-        loss = d_loss(discriminator(real), discriminator(generator(latent)))
-    for variable, gradient in zip(discriminator.weights, tape.gradient(loss, discriminator.weights), strict=True):
-        variable.assign_sub(optimizer.learning_rate * gradient)
-    return loss
+        fake = discriminator(pictures(generator(latent)))
+        value = loss(fake, fake)
+    gradients = tape.gradient(value, weights_of(of, generator, discriminator))
+    return value, [g if g is None else times * g for g in gradients]
+
+
+def weights_of(names, generator, discriminator):
+    networks = {"generator": generator, "discriminator": discriminator}
+    return [v for name in names.split() for v in networks[name].trainable_variables]
+
+
+def early_d(generator, discriminator, real, latent):
+    fake = generator(latent)
+    with tf.GradientTape() as tape:
+        loss = d_loss(discriminator(real), discriminator(fake))
+    return [loss, tape.gradient(loss, discriminator.trainable_weights)]
+
+
+def early_g(generator, discriminator, latent):
+    fake = generator(latent)
+    with tf.GradientTape() as tape:
+        loss = ops.mean(ops.softplus(-discriminator(fake)))
+    return loss, tape.gradient(loss, generator.trainable_variables)
+
+
+def frozen(generator, discriminator, *batch):
+    discriminator.trainable = False
+    return g_gradients(generator, discriminator, *batch)
+
+
+def moves(generator, discriminator, real, latent):
+    loss, gradients = d_gradients(generator, discriminator, real, latent)
+    keras.optimizers.SGD(0.1).apply(gradients, discriminator.trainable_variables)
+    return loss, gradients
+
+
+def float_loss(generator, discriminator, latent, number):
+    with tf.GradientTape() as tape:
+        loss = number(ops.mean(ops.softplus(-discriminator(generator(latent)))))
+    return loss, tape.gradient(loss, generator.trainable_variables)
+
+
+D_RIGHT = {
+    "plain": d_gradients,
+    "float": lambda *a: (float(d_gradients(*a)[0]), d_gradients(*a)[1]),
+    "fakes before the tape": early_d,
+    "list, arrays, loss of shape (1,)": lambda *a: [[*map(np.array, d_gradients(*a)[1])], ops.reshape(d_gradients(*a)[0], (1,))][::-1],
+    "tf.function": tf.function(d_gradients),
+    "ours": game.right_discriminator_gradients,
+}  # fmt: skip
+G_RIGHT = {
+    "plain": g_gradients,
+    "log sigmoid": lambda *a: g_gradients(*a, loss=lambda r, f: -ops.mean(ops.log_sigmoid(f))),
+    "of all, and D's left out": lambda *a: (lambda v, g: (v, g[:4]))(*g_gradients(*a, of="generator discriminator")),
+    "tf.function": tf.function(g_gradients),
+    "ours": game.right_generator_gradients,
+}
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        step,
-        lambda *a: float(step(*a)),
-        lambda g, d, o, r, z: (d(r), g(z), step(g, d, o, r, z))[-1],
-        lambda g, d, o, r, z: (o.build(d.trainable_variables), step(g, d, o, r, z))[-1],
-        tf.function(step),
-    ],
-    ids=["plain", "float", "more calls", "built", "tf.function"],
+    ("check", "answer"),
+    [(game.discriminator_gradients, x) for x in D_RIGHT.values()]
+    + [(game.generator_gradients, x) for x in G_RIGHT.values()],
+    ids=[f"D {x}" for x in D_RIGHT] + [f"G {x}" for x in G_RIGHT],
 )
-def test_discriminator_step_right(answer, capsys):
-    game.discriminator_step(answer)
+def test_gradients_right(check, answer, capsys):
+    check(answer)
     assert capsys.readouterr().out.startswith("Right:")
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        *[(lambda *a, loss=loss: step(*a, loss=loss), says) for says, loss in game.WRONG_STEPS],
-        (lambda *a: step(*a, who="generator"), "moved the generator and not"),
-        (lambda *a: step(*a, who="both"), "generator moved as well"),
-        (lambda *a: step(*a, apply=False), "did not move"),
-        (lambda *a: step(*a, times=1.3), "last bias should move with SGD(0.1)"),
-        (lambda g, d, o, r, z: step(g, d, keras.optimizers.SGD(float(o.learning_rate)), r, z), "but not with Adam(0.01)"),
-        (by_hand, "but not with Adam(0.01)"),
-        (lambda g, d, o, r, z: d(z), "ValueError: Input 0"),
-        (lambda g, d, o, r, z: o.apply(zip(d.weights, d.weights, strict=True)), "two lists"),
-        (frozen, "leaves generator.trainable = False behind"),
-        (lambda *a: [step(*a)][1:] or None, "returns nothing"),
-        (lambda *a: 2 * step(*a), "not the loss: you return"),
-        (lambda g, d, o, r, z: step(g, d, o, r, z, loss=lambda r, f: 1.0), "No gradients|AttributeError"),
+        *[(lambda *a, loss=loss: d_gradients(*a, loss=loss), says) for says, loss in game.WRONG_D],
+        (lambda *a: d_gradients(*a, times=1.3), "not the gradients of the discriminator's loss. For its last bias you return"),
+        (lambda *a: (d_gradients(*a)[0], [g * (i > 1) for i, g in enumerate(d_gradients(*a)[1])]), "some gradients are right"),
+        (lambda *a: (2 * d_gradients(*a)[0], d_gradients(*a)[1]), "not the loss: you return"),
+        (lambda *a: (ops.ones(3), d_gradients(*a)[1]), "not the loss: you return the shape (3,)"),
+        (lambda *a: d_gradients(*a, of="generator"), "gradients for the generator's weights"),
+        (lambda *a: d_gradients(*a, of="discriminator generator"), "both networks"),
+        (lambda *a: d_gradients(*a)[::-1], "loss comes first"),
+        (lambda *a: d_gradients(*a)[1], "must return two things"),
+        (lambda *a: d_gradients(*a)[0], "must return two things"),
+        (lambda *a: (d_gradients(*a)[0], d_gradients(*a)[1][0]), "must be a list of gradients"),
+        (lambda *a: (d_gradients(*a)[0], d_gradients(*a)[1][::-1]), "in this order"),
+        (lambda *a: (d_gradients(*a)[0], d_gradients(*a)[1][:3]), "has 4 arrays of weights"),
+        (lambda *a: (d_gradients(*a)[0], []), "has 4 arrays of weights"),
+        (lambda *a: d_gradients(*a) and None, "returns nothing"),
+        (lambda *a: ("loss", d_gradients(*a)[1]), "must return numbers"),
+        (lambda g, d, r, z: d(z), "ValueError: Input 0"),
+        (lambda g, d, r, z: d_gradients(g, d, z, r), "ValueError: Input 0"),
+        (moves, "discriminator has moved"),
     ],
 )  # fmt: skip
-def test_discriminator_step_wrong(answer, says):
-    words = hint(game.discriminator_step, answer)
-    assert any(part in words for part in says.split("|"))
+def test_discriminator_gradients_wrong(answer, says):
+    assert says in hint(game.discriminator_gradients, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        *[(lambda *a, loss=loss: g_gradients(*a, loss=loss), says) for says, loss in game.WRONG_G],
+        (lambda *a: g_gradients(*a, of="discriminator"), "gradients for the discriminator's weights"),
+        (lambda *a: g_gradients(*a, of="generator discriminator"), "both networks"),
+        (lambda *a: g_gradients(*a, pictures=ops.stop_gradient), "No gradient arrives"),
+        (lambda *a: g_gradients(*a, pictures=np.array), "No gradient arrives"),
+        (early_g, "No gradient arrives"),
+        (lambda *a: g_gradients(*a, times=0.7), "not the gradients of the generator's loss. For its last bias you return"),
+        (lambda *a: (0.0, g_gradients(*a)[1]), "not the loss: you return 0; it should be"),
+        (frozen, "leave discriminator.trainable = False behind"),
+        (lambda *a: float_loss(*a, number=float), game.TAPE),
+        (lambda *a: float_loss(*a, number=np.array), game.TAPE),
+    ],
+)  # fmt: skip
+def test_generator_gradients_wrong(answer, says):
+    assert says in hint(game.generator_gradients, answer)
 
 
 # --- the gradient penalty -----------------------------------------------------------------------------
@@ -469,7 +548,8 @@ def graph_penalty(critic, real, fake):
 
 
 @pytest.mark.parametrize(
-    "answer", [penalty, graph_penalty, lambda c, r, f: penalty(c, r, f, lambda x: RNG.random(ones(x)))]
+    "answer",
+    [penalty, graph_penalty, lambda c, r, f: penalty(c, r, f, lambda x: RNG.random(ones(x))), failures.penalty_of],
 )
 def test_penalty_right(answer, capsys):
     failures.check_penalty(answer)

@@ -163,9 +163,6 @@ def shown(notebook):
             page = Pictures()
             page.feed(data.get("text/html", ""))
             yield from ((picture["alt"], picture["src"]) for picture in page.found)
-            for kind in data:
-                if kind.startswith("image/"):
-                    yield output.metadata[kind]["alt"], data[kind].replace("\n", "")
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

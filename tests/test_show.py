@@ -138,3 +138,23 @@ def test_curves_are_labelled_at_their_end():
     axes = show.curves(Figure().subplots(), [1, 2], {"a": [3, 4], "b": [5, 6]}, {"a": "first"})
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("first", (2, 4)), ("b", (2, 6))]
     show.curves(Figure().subplots(), [], {"a": []})  # before the first epoch
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif"])
+def test_a_picture_keeps_its_alt_text(kind, tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a", kind)
+    html = show.picture((tmp_path / "a").read_bytes(), 'a "smile" & more', width=20).data
+    assert html.startswith(f'<img src="data:image/{kind};base64,') and ' width="20">' in html
+    assert 'alt="a &quot;smile&quot; &amp; more"' in html
+
+
+@pytest.mark.parametrize("noisy, kind", [(True, "jpeg"), (False, "png")])
+def test_a_figure_takes_the_smaller_format(noisy, kind, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda x: shown.append(x.data))
+    fig, ax = plt.subplots()
+    ax.imshow(np.random.default_rng(0).random((600, 600, 3))) if noisy else ax.plot([0, 1])
+    show.figure(fig, "alt")
+    assert f"image/{kind}" in shown[0] and not plt.fignum_exists(fig.number)

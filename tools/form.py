@@ -155,8 +155,14 @@ def header(name, notebook, badge, table, measured):
         links += [f"[solutions](solutions/{name}_solutions.ipynb)"]
     links += ["[glossary](glossary.md)"]
     number = f"{name[:2]} · " if name[0].isdigit() else ""
-    optional = all(s.mark != "core" for s in sections(notebook))  # an appendix
-    rows = [("core path", table["core"])] * (not optional) + [("everything", table["all"])]
+    rows = [("everything", table["all"])]
+    marks = "All of this notebook is optional."
+    if any(s.mark == "core" for s in sections(notebook)):  # not an appendix
+        rows.insert(0, ("core path", table["core"]))
+        marks = (
+            "Sections marked *core* make the core path; those marked *optional* can be left out, and everything after "
+            "them still works."
+        )
     times = [
         "| minutes | to read | to run | exercises and predictions | in all |",
         "|---|---|---|---|---|",
@@ -174,8 +180,7 @@ def header(name, notebook, badge, table, measured):
         f"**Afterwards you can**\n\n{bullets(about['goals'])}",
         f"**You need to know**\n\n{bullets(about['needs'])}",
         "\n".join(times),
-        "Sections marked *core* make the core path; those marked *optional* can be left out, and everything after them "
-        f"still works. {measured}",
+        f"{marks} {measured}",
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -209,7 +214,7 @@ def problems(notebook, about, core_run=0.0):
         if not least <= len(about.get(key, ())) <= most:
             found.append(f"its words in tools/lessons have {len(about.get(key, ()))} {key}; give {least} to {most}")
     parts = sections(notebook)
-    for s, following in zip(parts, [*parts[1:], None], strict=True):
+    for s, following in zip(parts, [*parts, None][1:], strict=True):
         empty = not s.text and not s.code and following is not None
         if bool(s.mark) == empty:
             found.append(f"'{s.title}' needs {'no mark: it is empty' if empty else 'a mark, core or optional'}")

@@ -13,10 +13,8 @@ into README.md and the lesson itself (tools/readme.py).
 """
 
 import argparse
-import base64
 import datetime
 import importlib.metadata
-import io
 import json
 import os
 import platform
@@ -35,7 +33,6 @@ import psutil
 import readme
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from PIL import Image
 
 from gan_course.files import atomic_write
 
@@ -44,6 +41,7 @@ LIMIT = 3_000_000  # bytes of a stored notebook
 T4, CUDA = 16e9, 1e9  # bytes of Colab's GPU, and what CUDA itself takes of them
 EXPECTED = ("NotImplementedError", "NotYet")  # the errors of an exercise that is not solved yet
 PRIVATE = re.compile(r"/(?:work|home|root|tmp|Users)/[^\s\"']*")
+ENCODED = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 BAR = re.compile(r"\d%\||\[\d\d:\d\d.*\]\s*$")  # a line of tqdm
 CONTROLS = "*Run this cell to get its controls.*"
 
@@ -96,7 +94,7 @@ def execute(notebook, folder):
 
 
 def clean(notebook):
-    """Remove in place what belongs to this run or computer only: paths, progress bars, controls, large PNGs."""
+    """Remove in place what belongs to this run or computer only: paths, progress bars, controls."""
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -127,10 +125,8 @@ def _clean_output(output):
             return None
         return nbformat.v4.new_output("display_data", {"text/markdown": CONTROLS, "text/plain": CONTROLS})
     for kind, value in data.items():
-        if isinstance(value, str) and kind.startswith("text/"):
+        if isinstance(value, str) and kind.startswith("text/") and "data:image" not in value:
             data[kind] = _relative(value)
-    if "image/png" in data:
-        _shrink(output)
     return output
 
 
@@ -139,27 +135,6 @@ def _relative(text):
         text = text.replace(path + os.sep, "" if short == "." else short + "/")
         text = re.sub(re.escape(path) + r"(?![\w.-])", short, text)
     return text
-
-
-def _shrink(output):
-    """Store a picture as JPEG where that takes less than half the bytes of the best PNG (photographs, faces)."""
-    old = base64.b64decode(output.data["image/png"])
-    picture = Image.open(io.BytesIO(old))
-    if len(old) < 30_000 or getattr(picture, "is_animated", False):
-        return
-    png, jpeg = io.BytesIO(), io.BytesIO()
-    picture.save(png, "PNG", optimize=True)
-    page = Image.new("RGB", picture.size, "white")
-    page.paste(picture, mask=picture.convert("RGBA").getchannel("A"))
-    page.save(jpeg, "JPEG", quality=90, optimize=True)
-    best = min(old, png.getvalue(), key=len)
-    if len(jpeg.getvalue()) < len(best) / 2:
-        del output.data["image/png"]
-        output.data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
-        if "image/png" in output.metadata:
-            output.metadata["image/jpeg"] = output.metadata.pop("image/png")
-    else:
-        output.data["image/png"] = base64.b64encode(best).decode()
 
 
 def problems(notebook, executed=True):
@@ -198,10 +173,9 @@ def _output_problems(output):
             yield f"a message on stderr: {text.strip().splitlines()[0][:150]}"
     else:
         data = output.data
-        text = "\n".join(value for kind, value in data.items() if kind.startswith("text/"))
-        pictures = [kind for kind in data if kind.startswith("image/") and kind != "image/svg+xml"]
-        if pictures and not any(output.metadata.get(kind, {}).get("alt") for kind in pictures):
-            yield "a picture without alt text: show it with gan_course.show"
+        text = "\n".join(ENCODED.sub("", value) for kind, value in data.items() if kind.startswith("text/"))
+        if any(kind.startswith("image/") for kind in data):
+            yield "a picture whose alt text gets lost: show it with gan_course.show"
         if re.search(r"<img(?![^>]*\balt=)", data.get("text/html", "")):
             yield "an <img> without alt text"
         if any("widget" in kind for kind in data):

@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import tomllib
+from html import unescape
 from pathlib import Path
 
 import form
@@ -217,13 +218,12 @@ def curves_page(lesson, cells):
                 re.sub(r"(?m)^(#+) 5\S* (.+?)(?: · \w+)?\n*$", lambda m: f"## {m[2]}" if m[1] == "###" else "", text)
             )
         for output in cell.get("outputs", []):
-            kinds = {kind: data for kind, data in output.get("data", {}).items() if kind.startswith("image/")}
-            for kind, data in kinds.items():
+            html = "".join(output.get("data", {}).get("text/html", ""))
+            for kind, data, alt in re.findall(r'<img src="data:image/(\w+);base64,([^"]+)" alt="([^"]*)"', html):
                 pictures += 1
-                name = f"pictures/reading_the_curves_{pictures}.{kind.partition('/')[2].replace('jpeg', 'jpg')}"
-                alt = output["metadata"][kind]["alt"]
-                parts.append(f"![{alt}]({name})")
-                yield folder / name, base64.b64decode("".join(data))
+                name = f"pictures/reading_the_curves_{pictures}.{kind.replace('jpeg', 'jpg')}"
+                parts.append(f"![{unescape(alt)}]({name})")
+                yield folder / name, base64.b64decode(data)
             if "text" in output:
                 parts.append(f"```text\n{''.join(output['text']).rstrip()}\n```")
     yield folder / "reading_the_curves.md", "\n\n".join(part.strip() for part in parts) + "\n"

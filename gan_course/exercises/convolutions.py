@@ -1,17 +1,15 @@
-"""Exercises about convolutions: the transposed convolution, its parameters, and walks through latent space."""
+"""Exercises about convolutions: stamps, the transposed convolution, its parameters, and a direction in latent space."""
 
 # ruff: noqa: E501  (a mistake a line)
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from gan_course.exercises.engine import Exercise
-from gan_course.exercises.game import SLERP
 
 _rng = np.random.default_rng(2)
 
-# --- the transposed convolution -----------------------------------------------------------------------
+# --- stamps on one channel ----------------------------------------------------------------------------
 
 
 def _page(image, kernel, stride, put=np.add, channels=None):
@@ -22,6 +20,54 @@ def _page(image, kernel, stride, put=np.add, channels=None):
         place = page[i * stride : i * stride + k, j * stride : j * stride + k]
         place[:] = put(place, kernel[..., :channels] @ image[i, j, :channels])
     return page
+
+
+def _stamp(image, kernel, stride, **mistake):
+    return _page(image[..., None], kernel[..., None, None], stride, **mistake)[..., 0]
+
+
+def _onto(shape, dtype=float):
+    """Return the loop for a page of shape(height, width, k, stride); NumPy's own message says what does not fit."""
+
+    def loop(image, kernel, stride):
+        k, page = len(kernel), np.zeros(shape(*image.shape, len(kernel), stride), dtype)
+        for i, j in np.ndindex(*image.shape):
+            page[i * stride : i * stride + k, j * stride : j * stride + k] += image[i, j] * kernel
+        return page
+
+    return loop
+
+
+def _flat(height, width, k, stride, dtype="float64"):
+    return _rng.normal(size=(height, width)).astype(dtype), _rng.normal(size=(k, k)).astype(dtype), stride
+
+
+ENOUGH = "the last stamp begins in row (h - 1) * stride and is k rows high; the columns likewise."
+WHOLE = "Your page holds whole numbers only. np.zeros(shape), without int, makes one for all numbers."
+STAMP = Exercise(
+    _stamp,
+    cases=[
+        (np.array([[1, 2], [3, 4]]), np.array([[1, 10], [100, 1000]]), 1),
+        (np.array([[1, 2], [3, 4]]), np.arange(1, 10).reshape(3, 3), 2),
+        _flat(2, 3, 4, 2), _flat(3, 2, 3, 3), _flat(3, 1, 2, 3), _flat(2, 5, 5, 2, "float32"), _flat(4, 2, 3, 1), _flat(1, 1, 3, 2),
+    ],
+    mistakes=[
+        ("Where two stamps overlap the later one wins; they must be added (+=, not =).", lambda i, k, s: _stamp(i, k, s, put=lambda old, new: new)),
+        ("The stamp is not multiplied by the pixel's value.", lambda i, k, s: _stamp(np.ones_like(i), k, s)),
+        ("The kernel is turned by 180 degrees; a stamp uses it as it is.", lambda i, k, s: _stamp(i, k[::-1, ::-1], s)),
+        ("The rows and columns of the kernel are exchanged.", lambda i, k, s: _stamp(i, k.T, s)),
+        ("The stride is not used: pixel (i, j) stamps at row i * stride, column j * stride.", lambda i, k, s: _stamp(i, k, 1)),
+        ("The stride is 2 in your function, whatever the argument says.", lambda i, k, s: _stamp(i, k, 2)),
+        (WHOLE, _onto(lambda h, w, k, s: ((h - 1) * s + k, (w - 1) * s + k), int), lambda i, k, s: _stamp(i, k, s, put=lambda old, new: np.trunc(old + new))),
+        (f"Your page is too large: {ENOUGH}", lambda i, k, s: np.pad(_stamp(i, k, s), (0, s)), lambda i, k, s: np.pad(_stamp(i, k, s), (0, 1))),
+        (f"Your page is too small: {ENOUGH}", _onto(lambda h, w, k, s: (h * s, w * s)), _onto(lambda h, w, k, s: (h, w)), _onto(lambda h, w, k, s: ((h - 1) * s, (w - 1) * s))),
+        ("Your page is square, and the picture need not be: the height and the width count for themselves.", _onto(lambda h, w, k, s: ((h - 1) * s + k, (h - 1) * s + k)), _onto(lambda h, w, k, s: ((w - 1) * s + k, (w - 1) * s + k))),
+    ],
+    rule=f"Pixel (i, j) stamps at row i * stride, column j * stride, and {ENOUGH}",
+    praise="each pixel multiplies the kernel by its value and stamps it, and overlaps add.",
+)  # fmt: skip
+
+# --- the transposed convolution -----------------------------------------------------------------------
 
 
 def _transposed(image, kernel, stride, cut=lambda k, stride: (k - stride) // 2, **mistake):
@@ -107,7 +153,6 @@ PARAMETERS = Exercise(
     tolerance=1e-12,
     praise=f"a generator with channels (128, 64, 32, 16) has {_generator_parameters(64, (128, 64, 32, 16)):,} parameters.",
 )  # fmt: skip
-check_slerp = replace(SLERP, edges=[]).check  # this lesson's text asks nothing of vectors without an angle
 
 # --- a direction in latent space ----------------------------------------------------------------------
 
@@ -155,4 +200,7 @@ DIRECTION = Exercise(
     praise="one unit vector, from the low quarter to the high quarter.",
 )  # fmt: skip
 
-check_transposed, check_parameters, check_direction = TRANSPOSED.check, PARAMETERS.check, DIRECTION.check
+stamp, transposed, generator_parameters = STAMP.check, TRANSPOSED.check, PARAMETERS.check
+direction = DIRECTION.check
+# What a lesson goes on with until the student's own function is right.
+right_stamp, right_generator_parameters, right_direction = _stamp, _generator_parameters, _direction

@@ -6,7 +6,8 @@ import numpy as np
 from keras import ops
 from scipy.spatial.distance import cdist
 
-from gan_course.backend import to_numpy
+from gan_course import losses
+from gan_course.backend import Tape, to_numpy
 from gan_course.data import points
 from gan_course.errors import CourseError
 from gan_course.exercises.engine import Exercise, Failure, NotYet, expect, not_written, passed, run, same
@@ -83,6 +84,12 @@ def _entropy(scores, target):
     return np.mean(target * np.logaddexp(0, -scores) + (1 - target) * np.logaddexp(0, scores))
 
 
+def smoothed_loss(real_scores, fake_scores, epsilon):
+    """Return D's loss with one-sided smoothing, as `GAN` computes it; lesson 04 goes on with it where needed."""
+    # -(1 - e) log D - e log(1 - D) = softplus(-score) + e * score
+    return losses.LOSSES["non_saturating"].discriminator(real_scores, fake_scores) + epsilon * ops.mean(real_scores)
+
+
 EPSILON = "epsilon is an argument; you use a number of your own."
 SMOOTHED = Exercise(
     _smoothed_loss,
@@ -118,6 +125,18 @@ SMOOTHED = Exercise(
 )  # fmt: skip
 
 # --- the gradient penalty -----------------------------------------------------------------------------
+
+
+def penalty_of(critic, real, fake):
+    """Return WGAN-GP's penalty of `critic` at random places on the lines from `real` to `fake`, any shape.
+
+    Lesson 04 goes on with it where the student's is not right yet.
+    """
+    between = real + keras.random.uniform((real.shape[0], *(1 for _ in real.shape[1:]))) * (fake - real)
+    with Tape() as tape:
+        tape.watch(between)
+        scores = ops.sum(critic(between))
+    return losses.gradient_penalty(tape.gradient(scores, between))
 
 
 def _square(gradients):
@@ -359,7 +378,7 @@ def check_mended(function):
         result = f"With seed {seed} the samples are on {modes:g} of 25 spots (needed: {NEEDED}), and the energy distance is {distance:.3f} (needed: {NEAR} or less)."
         raise NotYet(next(f"{result} {hint}" for case, hint in [
             (moved <= 1.0, f"The points have hardly moved in {MEASURED[-1]} steps: the generator's learning rate is too small."),
-            (settings.get("norm") == "batch", "Batch norm in D hides where a batch is (part 3.5); try without it."),
+            (settings.get("norm") == "batch", "Batch norm in D hides where a batch is (part 3.10); try without it."),
             (quick <= 1, "The discriminator moves three times less often than the generator. What else could make it quicker than the generator?"),
             (quick > 30, "The two learning rates are very far apart now; try a smaller ratio."),
             (True, "A good direction; try a larger ratio of the two learning rates, or other sizes of both."),

@@ -1,10 +1,11 @@
-"""Exercises about the game of two networks: the losses, the discriminator's step, the way between two latent vectors."""
+"""Exercises about the game of two networks: the losses, both players' gradients, the way between two latent vectors."""
 
 # ruff: noqa: E501  (a mistake a line)
 import keras
 import numpy as np
 
-from gan_course.exercises.engine import Exercise, Failure, NotYet, difference, expect, passed, run, same
+from gan_course.backend import Tape
+from gan_course.exercises.engine import Exercise, Failure, NotYet, array, difference, expect, passed, run, same
 
 # --- the losses ---------------------------------------------------------------------------------------
 
@@ -86,7 +87,68 @@ def game_losses(discriminator_loss, generator_loss):
     passed("both losses, and they keep their digits for scores as large as 200.")
 
 
-# --- the discriminator's step -------------------------------------------------------------------------
+# --- the two players' gradients -----------------------------------------------------------------------
+
+
+# The package has no such functions, because its GAN draws the fakes once for both players. A lesson goes on with these
+# two until the student has written them.
+def right_discriminator_gradients(generator, discriminator, real, latent):
+    """Return D's loss and its gradient by each of D's weights."""
+    with Tape() as tape:
+        loss = _down(discriminator(real), discriminator(generator(latent)))
+    return loss, tape.gradient(loss, discriminator.trainable_variables)
+
+
+def right_generator_gradients(generator, discriminator, latent):
+    """Return G's loss and its gradient by each of G's weights."""
+    with Tape() as tape:
+        loss = _p(-discriminator(generator(latent)))
+    return loss, tape.gradient(loss, generator.trainable_variables)
+
+
+def _p(scores):
+    return keras.ops.mean(keras.ops.softplus(scores))
+
+
+def _down(r, f):
+    return _p(-r) + _p(f)
+
+
+# (hint, the loss of real and fake scores that was used): the gradients tell which one it was.
+WRONG_D = [
+    ("The signs are turned round, so D would climb. An optimiser goes *down*: take the gradient of the loss -V, not of V.", lambda r, f: -_down(r, f)),
+    ("D learns from the real pictures alone. The loss needs the fakes as well: discriminator(generator(latent)), inside the tape.", lambda r, f: _p(-r)),
+    ("D learns from the fakes alone. The loss needs the real pictures as well: discriminator(real), inside the tape.", lambda r, f: _p(f)),
+    ("All is half as large as it should be: add the real and the fake part, do not average them.", lambda r, f: _down(r, f) / 2),
+    ("All is twice as large as it should be: the loss has one real and one fake part.", lambda r, f: 2 * _down(r, f)),
+    ("All is too large by the size of the batch: the loss is a mean, not a sum.", lambda r, f: len(r) * _down(r, f)),
+    ("That is the generator's loss. The discriminator has its own: it wants low scores for fakes and high ones for real pictures.", lambda r, f: _p(-f)),
+    ("Real and fake are exchanged: D learns to say 'real' to the fakes. The real scores come first.", lambda r, f: _p(r) + _p(-f)),
+    ("The fake part has the wrong sign: it pushes the scores of the fakes up.", lambda r, f: _p(-r) + _p(-f)),
+    ("The real part has the wrong sign: it pushes the scores of the real pictures down.", lambda r, f: _p(r) + _p(f)),
+    ("softplus wants the raw score; do not apply sigmoid before it.", lambda r, f: _down(keras.ops.sigmoid(r), keras.ops.sigmoid(f))),
+    ("That is the Wasserstein loss; the one of this lesson is made of logarithms: softplus.", lambda r, f: keras.ops.mean(f) - keras.ops.mean(r)),
+]  # fmt: skip
+
+WRONG_G = [
+    ("That is the discriminator's loss: it pushes the scores of the fakes *down*. The generator wants them up: softplus(-score).", lambda r, f: _p(f)),
+    ("That is the minimax loss log(1 - D): right in theory, but its gradient vanishes while D wins. Use -log D = softplus(-score).", lambda r, f: -_p(f)),
+    ("The signs are turned round, so G would climb. An optimiser goes *down*: the loss is -log D, without another minus.", lambda r, f: -_p(-f)),
+    ("All is half as large as it should be: the loss is one mean over the fakes, and nothing is divided by two.", lambda r, f: _p(-f) / 2),
+    ("All is twice as large as it should be: take the loss once.", lambda r, f: 2 * _p(-f)),
+    ("All is too large by the size of the batch: the loss is a mean, not a sum.", lambda r, f: len(f) * _p(-f)),
+    ("softplus wants the raw score; do not apply sigmoid before it.", lambda r, f: _p(-keras.ops.sigmoid(f))),
+    ("The logarithm is missing: the loss is -log D, and softplus(-score) is just that.", lambda r, f: -keras.ops.mean(keras.ops.sigmoid(f))),
+    ("That is the Wasserstein loss; the non-saturating one is -log D.", lambda r, f: -keras.ops.mean(f)),
+]  # fmt: skip
+
+TAPE = "Between the weights and the loss all must be computed with tensors, inside the tape."
+ADVICE = {"has no attribute '_id'": TAPE, "argument `type_value`": TAPE}
+
+
+def advice(failure, table=ADVICE):
+    """Return what helps with an error of TensorFlow that few understand, or ''."""
+    return next((words for part, words in table.items() if part in failure), "") if isinstance(failure, Failure) else ""
 
 
 def _network(inputs, *widths):
@@ -96,131 +158,110 @@ def _network(inputs, *widths):
     return keras.Sequential([keras.Input((inputs,)), *dense])
 
 
-def _gradients(losses, generator, discriminator, real, latent):
-    """For each loss(real scores, fake scores): its gradients by the discriminator's weights, and its value."""
-    import tensorflow as tf
+def _untouched(networks, before):
+    """Raise `NotYet` where a student's function has changed a network."""
+    for (name, network), weights in zip(networks.items(), before, strict=True):
+        frozen = not all(layer.trainable for layer in (network, *network.layers))
+        expect(not frozen, f"You leave {name}.trainable = False behind. It is not needed: the list of weights decides.")
+        same_weights = all(map(np.array_equal, network.get_weights(), weights))
+        expect(
+            same_weights, f"The {name} has moved. Only give back the loss and the gradients; the players move later."
+        )
 
-    with tf.GradientTape(persistent=True) as tape:
-        scores = discriminator(real), discriminator(generator(latent))
+
+def _loss_and_gradients(answer, networks, player):
+    """Return (loss, gradient, gradient ...) of what a student's function returns; `NotYet` where it is something else."""
+    [other] = set(networks) - {player}
+    mine, theirs = ([tuple(w.shape) for w in networks[name].trainable_variables] for name in (player, other))
+    mine_only = f"Ask the tape for {player}.trainable_variables, and for no others."
+    expect(answer is not None, "It returns nothing; end it with `return loss, gradients`.")
+    two = isinstance(answer, tuple | list) and len(answer) == 2
+    expect(two, "It must return two things: the loss, and the list that tape.gradient gives: `return loss, gradients`.")
+    loss, gradients = answer
+    expect(not isinstance(loss, tuple | list), "The loss comes first, then the gradients: `return loss, gradients`.")
+    expect(
+        isinstance(gradients, tuple | list),
+        "The second thing must be a list of gradients, as tape.gradient(loss, list of weights) gives it.",
+    )
+    expect(len(gradients) != len(mine + theirs), f"You return gradients for both networks. {mine_only}")
+    if gradients and all(g is None for g in gradients):
+        raise NotYet(
+            f"No gradient arrives: tape.gradient gives None for each weight. The way from the {player}'s weights to the "
+            f"loss must be computed inside the tape, and with tensors, not with NumPy. {mine_only}"
+        )
+    shapes = [None if g is None else array(g).shape for g in gradients]
+    expect(shapes != theirs, f"These are gradients for the {other}'s weights. {mine_only}")
+    expect(
+        shapes == mine,
+        f"The {player} has {len(mine)} arrays of weights; return one gradient for each of {player}.trainable_variables, "
+        "in this order and each of its shape.",
+    )
+    return loss, *gradients
+
+
+def _values(losses, networks, player, real, latent):
+    """Return, for each loss(real scores, fake scores), its `parts` and those of its gradients by the player's weights."""
+    with Tape() as tape:
+        scores = networks["discriminator"](real), networks["discriminator"](networks["generator"](latent))
         values = [loss(*scores) for loss in losses]
-    for value in values:
-        gradients = tape.gradient(value, discriminator.trainable_variables, unconnected_gradients="zero")
-        yield [np.asarray(g, "float64") for g in gradients], (np.asarray(value, "float64"),)
+    weights = networks[player].trainable_variables
+    return [tuple(map(array, (value, *tape.gradient(value, weights)))) for value in values]
 
 
-def _p(scores):
-    return keras.ops.mean(keras.ops.softplus(scores))
-
-
-# (hint, what the step goes down): the gradient by the discriminator's weights tells which one it was.
-WRONG_STEPS = [
-    ("It climbs: its loss grows. An optimiser goes *down*; give it the gradient of the loss, not of V.", lambda r, f: -_p(-r) - _p(f)),
-    ("It learns from the real pictures alone. The loss needs the fakes as well: discriminator(generator(latent)), inside the tape.", lambda r, f: _p(-r)),
-    ("It learns from the fakes alone. The loss needs the real pictures as well: discriminator(real), inside the tape.", lambda r, f: _p(f)),
-    ("The step is half as long as it should be: add the real and the fake part, do not average them.", lambda r, f: (_p(-r) + _p(f)) / 2),
-    ("The step is twice as long as it should be. Do you apply the gradients once?", lambda r, f: 2 * (_p(-r) + _p(f))),
-    ("The step is too long by the size of the batch: the loss is a mean, not a sum.", lambda r, f: len(r) * (_p(-r) + _p(f))),
-    ("It goes down the generator's loss. The discriminator has its own: it wants low scores for fakes and high ones for real pictures.", lambda r, f: _p(-f)),
-    ("Real and fake are exchanged: the discriminator learns to say 'real' to the fakes. The real scores come first.", lambda r, f: _p(r) + _p(-f)),
-    ("The fake part has the wrong sign: it pushes the scores of the fakes up.", lambda r, f: _p(-r) + _p(-f)),
-    ("The real part has the wrong sign: it pushes the scores of the real pictures down.", lambda r, f: _p(r) + _p(f)),
-    ("softplus wants the raw score; do not apply sigmoid before it.", lambda r, f: _p(-keras.ops.sigmoid(r)) + _p(keras.ops.sigmoid(f))),
-]  # fmt: skip
-
-
-TAPE = "Between the weights and the loss all must be computed with tensors, inside the tape."
-APPLY = "The call is optimizer.apply(gradients, variables): two lists, in this order."
-ADVICE = {"No gradients": TAPE, "has no attribute '_id'": TAPE, "'_unique_id'": APPLY, "'zip'": APPLY}
-
-
-def advice(failure, table=ADVICE):
-    """Return what helps with an error of TensorFlow that few understand, or ''."""
-    return next((words for part, words in table.items() if part in failure), "") if isinstance(failure, Failure) else ""
-
-
-def _down(r, f):
-    return _p(-r) + _p(f)
-
-
-def _steps(optimizer, gradients):
-    return tuple(-float(optimizer.learning_rate) * g for g in gradients)
-
-
-def _moved(before, network):
-    return tuple(after - old for old, after in zip(before, network.get_weights(), strict=True))
-
-
-def discriminator_step(step):
-    """Check `step(generator, discriminator, optimizer, real, latent)` -> loss; it moves the discriminator downhill."""
-    generator, discriminator = _network(3, 6, 4), _network(4, 5, 1)
-    start = [network.get_weights() for network in (generator, discriminator)]
-    rng, steps, optimizers = np.random.default_rng(0), [], keras.optimizers
-    for optimizer, batch in ((optimizers.SGD(0.1), 6), (optimizers.SGD(0.03), 4), (optimizers.Adam(0.01), 6)):
-        for network, weights in zip((generator, discriminator), start, strict=True):
-            network.set_weights([(1 + 0.1 * len(steps)) * w + 0.05 * len(steps) for w in weights])
-        before = [network.get_weights() for network in (generator, discriminator)]
+def _judge_gradients(name, function, right, mistakes):
+    """Raise `NotYet` unless function(generator, discriminator, [real,] latent) -> (loss, gradients) does as `right`."""
+    player = name.removesuffix("_gradients")
+    networks = {"generator": _network(3, 6, 4), "discriminator": _network(4, 5, 1)}
+    start = [network.get_weights() for network in networks.values()]
+    rng, seen = np.random.default_rng(0), []
+    for i, count in enumerate((6, 4, 5)):
+        for network, weights in zip(networks.values(), start, strict=True):
+            network.set_weights([(1 + 0.1 * i) * w + 0.05 * i for w in weights])
+        before = [network.get_weights() for network in networks.values()]
         real, latent = (
-            keras.ops.convert_to_tensor((rng.normal(size=(batch, n)) + shift).astype("float32"))
+            keras.ops.convert_to_tensor((rng.normal(size=(count, n)) + shift).astype("float32"))
             for n, shift in ((4, 1.5), (3, 0))
         )
-        players = generator, discriminator, real, latent
-        [(right, loss)] = _gradients([_down], *players)
-        if steps:  # a step inside `tf.function` may make an optimiser's variables only in its first call
-            optimizer.build(discriminator.trainable_variables)
-        rule = f"{type(optimizer).__name__}({float(optimizer.learning_rate):.2g})"
-        answer = run(
-            "discriminator_step",
-            lambda o=optimizer, r=real, z=latent: step(generator, discriminator, o, r, z),
-            {},
-            what=f"two small networks, {rule} and {batch} pictures",
-        )
-        for name, network in (("generator", generator), ("discriminator", discriminator)):
-            frozen = not all(layer.trainable for layer in (network, *network.layers))
-            for layer in (network, *network.layers):
-                layer.trainable = True
-            expect(not frozen, f"discriminator_step leaves {name}.trainable = False behind. It is not needed here.")
-        moved = [_moved(old, network) for old, network in zip(before, players[:2], strict=True)]
-        which = [any(np.abs(m).max() > 0 for m in moves) for moves in moved]
-        fails = isinstance(answer, Failure) and answer.startswith("fails")
-        for problem, hint in [
-            (which == [True, False], "You moved the generator and not the discriminator: ask the tape for discriminator.trainable_variables, and give the optimiser the same list."),
-            (which[0], "The generator moved as well. In this step only discriminator.trainable_variables may move: no other variables for the tape or an optimiser. (No `trainable = False` is needed.)"),
-            (fails, f"discriminator_step {answer} {advice(answer)}".rstrip()),
-            (not which[1], "The discriminator did not move. Do you call optimizer.apply(gradients, variables) after the tape?"),
-        ]:  # fmt: skip
-            expect(not problem, hint)
-        steps.append((rule, optimizer, moved[1], right, (before, real, latent), answer, loss))
+        batch = {"discriminator": (real, latent), "generator": (latent,)}[player]
 
-    *plain, adam = steps
-    rights = [_steps(optimizer, right) for _, optimizer, _, right, *_ in plain]
-    if not all(same(s[2], right, 1e-3) for s, right in zip(plain, rights, strict=True)):
-        fits = WRONG_STEPS
-        for _, optimizer, moved, _, (before, *batch), *_ in plain:
-            for network, weights in zip((generator, discriminator), before, strict=True):
-                network.set_weights(weights)
-            found = _gradients([loss for _, loss in fits], generator, discriminator, *batch)
-            moves = [_steps(optimizer, gradients) for gradients, _ in found]
-            fits = [x for x, move in zip(fits, moves, strict=True) if same(moved, move, 1e-3)]
-        expect(not fits, fits and fits[0][0])
-        rule, _, moved, *_ = plain[0]
-        raise NotYet(
-            "The discriminator moves, but not by the gradient of its loss. How far the last bias should move with "
-            f"{rule}: {difference((moved[-1],), (rights[0][-1],), 1e-3).replace('you return', 'yours moves by')}"
-            if not same(moved[-1:], rights[0][-1:], 1e-3)
-            else "Some weights of the discriminator move as they should, others do not. Do all of them get their own gradient?"
-        )
-    rule, optimizer, moved, right, *_ = adam
-    signs = tuple(-float(optimizer.learning_rate) * np.sign(g) for g in right)  # Adam's first step
-    expect(
-        same(moved, signs, 1e-2),
-        f"The step is right with SGD, but not with {rule}: let the given optimizer move the weights.",
-    )
-    for *_, answer, loss in steps:
-        expect(not isinstance(answer, Failure), f"The step is right, but discriminator_step {answer} Return the loss.")
-        answer = tuple(x.reshape(()) if x.size == 1 else x for x in answer)
-        if not same(answer, loss, 1e-4):
-            raise NotYet(f"The step is right, but not the loss: {difference(answer, loss, 1e-4)}")
-    passed("one step down the discriminator's own loss, and the generator stays where it was.")
+        def answered(batch=batch, before=before):
+            answer = function(*networks.values(), *batch)
+            _untouched(networks, before)
+            return _loss_and_gradients(answer, networks, player)
+
+        names = ("loss", *(f"gradient {j}" for j in range(len(before[-1]))))
+        try:
+            answer = run(name, answered, {}, names, what=f"two small networks and {count} pictures")
+        except NotYet as problem:
+            raise NotYet(f"{name}: {problem}") from None
+        expect(not isinstance(answer, Failure), f"{name} {answer} {advice(answer)}".rstrip())
+        seen.append((answer, _values([right, *(loss for _, loss in mistakes)], networks, player, real, latent)))
+
+    rights = [values[0] for _, values in seen]
+    if not all(same(answer[1:], values[0][1:], 1e-3) for answer, values in seen):
+        for i, (hint, _) in enumerate(mistakes, 1):
+            expect(not all(same(answer[1:], values[i][1:], 1e-3) for answer, values in seen), f"{name}: {hint}")
+        answer = seen[0][0]
+        if any(same((a,), (b,), 1e-3) for a, b in zip(answer[1:], rights[0][1:], strict=True)):
+            raise NotYet(f"{name}: some gradients are right, others are not. All must come from one loss, as they are.")
+        said = difference(answer[-1:], rights[0][-1:], 1e-3)
+        raise NotYet(f"{name}: these are not the gradients of the {player}'s loss. For its last bias {said}")
+    for (loss, *_), (value, *_) in zip((answer for answer, _ in seen), rights, strict=True):
+        loss = loss.reshape(()) if loss.size == 1 else loss
+        if not same((loss,), (value,), 1e-4):
+            raise NotYet(f"{name}: the gradients are right, but not the loss: {difference((loss,), (value,), 1e-4)}")
+
+
+def discriminator_gradients(function):
+    """Check `function(generator, discriminator, real, latent)` -> (D's loss, its gradients by D's weights)."""
+    _judge_gradients("discriminator_gradients", function, _down, WRONG_D)
+    passed("the discriminator's own loss, and how it changes with each of the discriminator's weights.")
+
+
+def generator_gradients(function):
+    """Check `function(generator, discriminator, latent)` -> (G's loss, its gradients by G's weights)."""
+    _judge_gradients("generator_gradients", function, lambda r, f: _p(-f), WRONG_G)
+    passed("the generator's own loss, and its gradient flows through the discriminator into the generator's weights.")
 
 
 # --- the way between two latent vectors ---------------------------------------------------------------

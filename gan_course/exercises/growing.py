@@ -292,5 +292,9 @@ EVEN = Exercise(
     praise="equal steps in feature space, from the first time to the last.",
 )  # fmt: skip
 
-check_equalised, check_minibatch_deviation, check_fade = EQUALISED.check, STDDEV.check, FADE.check
-check_alpha_at, check_nearest, check_even_times = ALPHA_AT.check, NEAREST.check, EVEN.check
+equalised, minibatch_deviation, fade = EQUALISED.check, STDDEV.check, FADE.check
+alpha_at, nearest, even_times = ALPHA_AT.check, NEAREST.check, EVEN.check
+
+# What a lesson goes on with where the student's own answer is not right yet.
+right_equalised, right_minibatch_deviation, right_fade = EQUALISED.right, STDDEV.right, FADE.right
+right_alpha_at, right_even_times = ALPHA_AT.right, EVEN.right

@@ -76,7 +76,7 @@ class LiveMonitor(keras.callbacks.Callback):
         return text
 
     def _draw(self):
-        from IPython.display import Image, display
+        from IPython.display import display
 
         start = time.perf_counter()
         figure = self.figure()
@@ -85,7 +85,7 @@ class LiveMonitor(keras.callbacks.Callback):
         plt.close(figure)
         where = self.caption().replace("\n", ", ")
         alt = f"{where}: a sheet of {self.count} generated faces beside the loss curves."
-        picture = Image(data=buffer.getvalue(), format="jpeg", alt=alt)
+        picture = show.picture(buffer.getvalue(), alt)
         if self.handle is None:
             self.handle = display(picture, display_id=True)
         else:
