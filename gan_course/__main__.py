@@ -56,7 +56,7 @@ def sample(options):
         raise CourseError(f"--seed is {options.seed}; give 0 or more.")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
-    show.save(options.out, show.sheet(pretrained.find(options.name).sample(options.count, options.seed)))
+    show.save(options.out, show.sheet(pretrained.find(options.name).sample(options.count, options.seed, options.psi)))
     print(f"{options.count} faces are in {options.out}.")
 
 
@@ -144,6 +144,7 @@ def parser(systems=True):
     p.add_argument("name", metavar="RUN|NAME", help="folder of a run, or the name of weights that the course ships")
     p.add_argument("--count", type=int, default=36, help="how many faces")
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces")
+    p.add_argument("--psi", type=float, default=1.0, help="StyleGAN: below 1, more usual faces and fewer kinds of them")
     p.add_argument("--out", type=path, default=Path("sheet.png"), help="the picture to write")
     p.set_defaults(run=sample)
 

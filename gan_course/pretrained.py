@@ -70,9 +70,13 @@ class Found:
     config: object
     about: dict
 
-    def sample(self, count, seed=0):
-        """Return `count` pictures, uint8."""
-        return self.config.sample(self.network, count, seed)
+    def sample(self, count, seed=0, psi=1.0):
+        """Return `count` pictures, uint8. psi: of StyleGAN's truncation; other networks have only 1."""
+        if psi == 1:
+            return self.config.sample(self.network, count, seed)
+        if not hasattr(self.network, "average"):
+            raise CourseError(f"A {self.config.model} has no average w to truncate to; leave out psi.")
+        return self.config.sample(self.network, count, seed, psi)
 
 
 def find(target):

@@ -232,3 +232,19 @@ def test_resumed_it_ends_with_the_same_bits(faces, tmp_path):
     fit(second, faces, 4)
     for a, b in zip(whole.state(), second.state(), strict=True):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+
+
+def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_folder, tmp_path, refused, capsys):
+    from gan_course.__main__ import main
+
+    run, small = (
+        str(tmp_path / "run"),
+        "--resolution 16 --width 4 --max-width 8 --batch-size 8 --latent-dim 6 --mapping 2",
+    )
+    options = f"train stylegan --data {face_folder} --out {run} --steps 2 --epoch 2 --start 8 --fade-images 8 {small}"
+    assert main([*options.split(), "--stable-images", "8"]) == 0
+    for psi in ("1", "0.5"):
+        assert main(["sample", run, "--count", "4", "--psi", psi, "--out", str(tmp_path / f"{psi}.png")]) == 0
+    assert (tmp_path / "1.png").read_bytes() != (tmp_path / "0.5.png").read_bytes()
+    capsys.readouterr()
+    refused(main(["sample", "dcgan-toon-64", "--psi", "0.7", "--out", str(tmp_path / "x.png")]), "no average w")

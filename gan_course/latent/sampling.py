@@ -54,15 +54,19 @@ def inputs(generator, count, seed=0, condition=None, limit=None):
     return [latent, np.broadcast_to(condition, (count, wanted))]
 
 
-def generate(generator, count, seed=0, condition=None, limit=None, batch_size=64):
-    """Return `count` pictures of a generator as bytes, from `inputs` that `seed` decides."""
+def generate(generator, count, seed=0, condition=None, limit=None, batch_size=64, draw=None):
+    """Return `count` pictures of a generator as bytes, from `inputs` that `seed` decides.
+
+    draw: what makes pictures of a batch of inputs; default: the generator itself.
+    """
+    draw = draw or (lambda part: generator(part, training=False))
     given = inputs(generator, count, seed, condition, limit)
     pictures = []
     for start in progress(range(0, count, batch_size), desc="faces", unit="batch"):
         rows = slice(start, start + batch_size)
         part = [x[rows] for x in given] if isinstance(given, list) else given[rows]
         with no_gradient():
-            made = to_numpy(generator(part, training=False))
+            made = to_numpy(draw(part))
         if not np.isfinite(made).all():
             raise CourseError("The generator draws NaN or infinity; train it anew with a smaller learning rate.")
         pictures.append(show.to_uint8(made))

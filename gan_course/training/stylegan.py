@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from gan_course.backend import no_gradient
+from gan_course.latent import sampling
 from gan_course.models import stylegan
 from gan_course.training.base import FROM_0, WHOLE, option, require
 from gan_course.training.growing import GrowingGAN, ProGANConfig
@@ -95,6 +96,10 @@ class StyleGANConfig(ProGANConfig):
             style=self.style,
             spread=self.spread,
         )
+
+    def sample(self, network, count, seed=0, psi=1.0):
+        """Return `count` pictures, uint8; psi: see `gan_course.models.stylegan.Generator.map`."""
+        return sampling.generate(network, count, seed, draw=lambda z: network.synthesize(network.map(z, psi)))
 
     def discriminator(self):
         return stylegan.build_discriminator(self.resolution, self.width * self.resolution // 2, self.max_width)
