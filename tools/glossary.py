@@ -21,9 +21,11 @@ KNOWN = form.ROOT / "tools" / "known_words.txt"
 COMMON = 3000  # times in pyspellchecker's count of spoken English; 'slope' has 2,758
 LINE = re.compile(r'^- <a id="([a-z0-9-]+)"></a>\*\*(.+?)\*\*(?: \((.+?)\))?: (.+)$')
 LETTER = r"[^\W\d_]"
-# Where no link may be put: code, formulas, links and pictures, HTML, headings.
+# Where no link may be put: code, formulas, links and pictures, HTML, headings, and the titles of further reading.
 CLOSED = re.compile(
-    r"(?ms)^```.*?^```|`[^`\n]+`|\$\$.*?\$\$|(?<!\\)\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<summary>.*?</summary>|<[^>\n]+>|^#+ .*?$|https?://\S+"
+    r"""^```.*?^```|`[^`\n]+`|\$\$.*?\$\$|(?<!\\)\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)
+    |<summary>.*?</summary>|<[^>\n]+>|^\#\#\ Further\ reading$.*?(?=^\*\*Next|\Z)|^\#+\ .*?$|https?://\S+""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 
 
