@@ -124,6 +124,7 @@ def test_cleaning_keeps_what_the_student_wants_and_nothing_of_this_computer():
         (stream("/home/me/faces\n"), "path"),
         (stream("<object at 0x7f0011223344>\n"), "address"),
         (nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), "ValueError"),
+        (nbformat.v4.new_output("error", ename="NotYet", evalue="no", traceback=["a\nb"]), "shows code"),
         (nbformat.v4.new_output("display_data", {"image/png": ""}), "alt text"),
         (
             nbformat.v4.new_output("display_data", {"text/html": '<img src="data:image/png;base64,/home/x">'}),
