@@ -119,7 +119,7 @@ def test_the_first_use_of_a_term_is_linked_and_only_there(two_terms):
             '[modes](glossary.md#mode "a hill of the density."); a collapse.'
         )
     assert "".join(notebook.cells[2].source) == "A mode."
-    assert form.count("".join(notebook.cells[1].source)) == 18  # as without the links
+    assert form.count("".join(notebook.cells[1].source)) == 16  # as without the links
 
 
 def test_every_line_of_the_glossary_is_a_term_with_a_short_meaning():

@@ -1,5 +1,6 @@
 """The repository itself: README in date, lessons fit to be published, one version, tidy code."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ import lessons
 import nbformat
 import pytest
 import readme
+import sizes
+import tensorflow as tf
 
-from gan_course import __version__
+from gan_course import __version__, settings
+from gan_course.errors import CourseError
 
 ROOT = readme.ROOT
 LESSONS = readme.lessons()
@@ -124,6 +128,7 @@ def test_cleaning_keeps_what_the_student_wants_and_nothing_of_this_computer():
         (stream("/home/me/faces\n"), "path"),
         (stream("<object at 0x7f0011223344>\n"), "address"),
         (nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), "ValueError"),
+        (nbformat.v4.new_output("error", ename="NotYet", evalue="no", traceback=["a\nb"]), "shows code"),
         (nbformat.v4.new_output("display_data", {"image/png": ""}), "alt text"),
         (
             nbformat.v4.new_output("display_data", {"text/html": '<img src="data:image/png;base64,/home/x">'}),
@@ -155,6 +160,39 @@ def test_the_meter_sees_memory_and_time_of_child_processes():
     assert 0.5 < meter.seconds < 30
 
 
+def test_steps_of_a_lesson_can_be_lowered(monkeypatch):
+    by_profile = dict(smoke=5, laptop=3000, gpu=9000)
+    assert settings.training_steps(**by_profile) == 5
+    for most, steps in (("2", 2), ("7", 5), ("", 5)):
+        monkeypatch.setenv("GAN_COURSE_STEPS", most)
+        assert settings.training_steps(**by_profile) == steps
+    monkeypatch.setenv("GAN_COURSE_STEPS", "few")
+    with pytest.raises(CourseError, match="GAN_COURSE_STEPS is 'few'; give a whole number"):
+        settings.training_steps(**by_profile)
+
+
+def test_the_memory_of_a_training_is_counted(tmp_path, monkeypatch, pictures):
+    import keras
+
+    from gan_course.training.base import Trainer
+    from gan_course.training.gan import GAN
+
+    g = keras.Sequential([keras.Input((3,)), keras.layers.Dense(768), keras.layers.Reshape((16, 16, 3))])
+    d = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    gan = GAN(g, d, r1_gamma=1.0)
+    gan.compile()
+    monkeypatch.setattr(Trainer, "fit", Trainer.fit)  # watch() replaces it
+    sizes.watch(tmp_path / "trainings")
+    dataset = tf.data.Dataset.from_tensor_slices(pictures).batch(8)
+    gan.fit(dataset, steps_per_epoch=1, verbose=0)
+    gan.fit(dataset, steps_per_epoch=1, verbose=0)
+    line, again = (json.loads(x) for x in (tmp_path / "trainings").read_text().splitlines())
+    trained, drawing, looking = (3 + 1) * 768 + 769, 2 * 768, 768 + 1
+    assert line == again and line["picture"] == [16, 16, 3] and line["batch"] == 8 and line["weights"] == trained
+    averaged = 4 * 768
+    assert line["bytes"] == 4 * (4 * trained + averaged) + 4 * 2 * 8 * (drawing + 2 * looking) * 2
+
+
 @pytest.fixture
 def small_course(tmp_path, monkeypatch):
     """A copy of the repository's shape in which a test may run and store a lesson."""
@@ -176,7 +214,8 @@ def small_course(tmp_path, monkeypatch):
 
 def write_lesson(course, *sources):
     title = nbformat.v4.new_markdown_cell("# Title")
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    new = {True: nbformat.v4.new_markdown_cell, False: nbformat.v4.new_code_cell}
+    cells = [new[source.startswith("## ")](source) for source in sources]
     path = course / "notebooks/00_start_here.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[title, *cells]), path)
     return path
@@ -192,6 +231,16 @@ def test_a_lesson_is_measured_and_stored_and_the_readme_tells(small_course):
     assert readme.main(check=True) == 0
     assert "Measured: `laptop`" in path.read_text(encoding="utf-8")
     assert readme.cost(measured) in (small_course / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_core_path_runs_without_the_optional_cells(small_course):
+    path = write_lesson(
+        small_course, "## 1 A · core", "a = 1", "## 2 B · optional", "1 / 0", "## 3 C · core", "print(a)"
+    )
+    assert "division by zero" in lessons.run(path, "smoke", store=False)[0]
+    before = path.read_text()
+    assert lessons.run(path, "smoke", store=False, core=True) == []
+    assert path.read_text() == before and not readme.RESULTS.exists()
 
 
 def test_a_lesson_with_a_warning_is_not_stored(small_course):

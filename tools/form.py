@@ -7,6 +7,8 @@ them. Every section is marked core or optional, in its heading; a heading with m
     ### Exercise 2: the losses · core · 10 min
 
 `problems` names what is not in this form. Needs nothing but Python.
+
+    python tools/form.py          print the minutes of every lesson, and what is not in the form
 """
 
 import ast
@@ -266,3 +268,17 @@ def _names(statement):
         inner += scope.get_children()
         loaded |= {x.get_name() for x in scope.get_symbols() if x.is_global() and x.is_referenced()}
     return stored, loaded
+
+
+if __name__ == "__main__":
+    import readme
+
+    for name in names():
+        notebook = readme.read(ROOT / "notebooks" / f"{name}.ipynb")
+        for path, (reading, machine, doing) in readme.times(notebook, name).items():
+            total = f"{reading + machine + doing:4.0f} min"
+            print(
+                f"{name:26} {path:5}{total}   read {reading:.0f}, run {machine:.1f}, exercises and predictions {doing}"
+            )
+        for problem in problems(notebook, words(name), readme.times(notebook, name)["core"][1]):
+            print(f"    {problem}")

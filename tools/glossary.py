@@ -20,9 +20,12 @@ GLOSSARY = form.ROOT / "notebooks" / "glossary.md"
 KNOWN = form.ROOT / "tools" / "known_words.txt"
 COMMON = 3000  # times in pyspellchecker's count of spoken English; 'slope' has 2,758
 LINE = re.compile(r'^- <a id="([a-z0-9-]+)"></a>\*\*(.+?)\*\*(?: \((.+?)\))?: (.+)$')
-# Where no link may be put: code, formulas, links and pictures, HTML, headings.
+LETTER = r"[^\W\d_]"
+# Where no link may be put: code, formulas, links and pictures, HTML, headings, and the titles of further reading.
 CLOSED = re.compile(
-    r"(?ms)^```.*?^```|`[^`\n]+`|\$\$.*?\$\$|(?<!\\)\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<summary>.*?</summary>|<[^>\n]+>|^#+ .*?$|https?://\S+"
+    r"""^```.*?^```|`[^`\n]+`|\$\$.*?\$\$|(?<!\\)\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)
+    |<summary>.*?</summary>|<[^>\n]+>|^\#\#\ Further\ reading$.*?(?=^\*\*Next|\Z)|^\#+\ .*?$|https?://\S+""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 
 
@@ -44,9 +47,7 @@ def _pattern(ways):
 
 @cache
 def _patterns():
-    # Long terms first: 'mode collapse' must be found before 'mode'.
-    order = sorted(terms(), key=lambda anchor: -max(map(len, terms()[anchor][1])))
-    return [(anchor, _pattern(terms()[anchor][1])) for anchor in order]
+    return [(anchor, _pattern(ways)) for anchor, (_, ways, _) in terms().items()]
 
 
 def link(notebook):
@@ -55,16 +56,19 @@ def link(notebook):
     texts = [form.LINK.sub(r"\1", form.source(cell)) for cell in cells]
     used = set()
     for i, text in enumerate(texts):
+        taken = [match.span() for match in CLOSED.finditer(text)]
+        matches = [(match.span(), anchor) for anchor, pattern in _patterns() for match in pattern.finditer(text)]
+        # Long ones first: 'mode' in any 'mode collapse' is no use of 'mode'.
+        free = []
+        for (begin, end), anchor in sorted(matches, key=lambda found: found[0][0] - found[0][1]):
+            if not any(start < end and begin < stop for start, stop in taken):
+                taken.append((begin, end))
+                free.append(((begin, end), anchor))
         links = []
-        for anchor, pattern in _patterns():
-            if anchor in used:
-                continue
-            taken = [m.span() for m in CLOSED.finditer(text)] + [span for span, _ in links]
-            for match in pattern.finditer(text):
-                if not any(begin < match.end() and match.start() < end for begin, end in taken):
-                    links.append((match.span(), anchor))
-                    used.add(anchor)
-                    break
+        for span, anchor in sorted(free):
+            if anchor not in used:
+                used.add(anchor)
+                links.append((span, anchor))
         for (begin, end), anchor in sorted(links, reverse=True):
             meaning = re.sub(r"[*`$]", "", terms()[anchor][2]).replace('"', "'")
             text = f'{text[:begin]}[{text[begin:end]}](glossary.md#{anchor} "{meaning}"){text[end:]}'
@@ -81,7 +85,7 @@ def prose(notebook):
         if cell["cell_type"] == "markdown":
             text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", form.LINK.sub(r"\1", form.source(cell)))
             text = re.sub(r"(?m)^#+ ", "", text)
-            found |= set(re.findall(r"[a-z]{3,}(?:-[a-z]+)*", CLOSED.sub(" ", text).lower()))
+            found |= set(re.findall(rf"{LETTER}{{3,}}(?:-{LETTER}+)*", CLOSED.sub(" ", text).lower()))
     return found
 
 
@@ -91,7 +95,9 @@ def unexplained(notebooks):
 
     count = SpellChecker().word_frequency
     known = set(KNOWN.read_text(encoding="utf-8").split())
-    explained = {word for _, ways, _ in terms().values() for way in ways for word in re.findall(r"[a-z]+", way.lower())}
+    explained = {
+        word for _, ways, _ in terms().values() for way in ways for word in re.findall(rf"{LETTER}+", way.lower())
+    }
 
     def familiar(word):
         stems = {word, re.sub(r"'?s$", "", word), re.sub(r"e?s$", "", word), re.sub(r"ies$", "y", word)}

@@ -167,6 +167,8 @@ def _output_problems(output):
         if output.ename not in EXPECTED:
             yield f"{output.ename}: {output.evalue}"
         text = "\n".join(output.traceback)
+        if "\n" in text.strip():
+            yield "an error of more than one line shows code: the cell comes before the check, or uses a stub itself"
     elif output.output_type == "stream":
         text = output.text
         if output.name == "stderr":
