@@ -11,6 +11,7 @@ from gan_course.backend import Tape, no_gradient, replicas
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
 from gan_course.models import dcgan
+from gan_course.training import augment as augmentation
 from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, option, require
 
 # Layers whose output for one picture does not depend on the others in the batch.
@@ -68,6 +69,8 @@ class GAN(Trainer):
             real pictures is 1 - smoothing. For the two cross entropy losses only.
         instance_noise: standard deviation of the normal noise added to all that the discriminator sees
             (Soenderby et al. 2017), falling to 0 in a straight line over `noise_steps` steps (0: it stays).
+        augment: ways to change all that the discriminator sees, such as 'translation,colour' (see
+            `gan_course.training.augment`), each picture with the probability `augment_p`.
         r1_gamma: weight of the R1 penalty, gamma/2 * R1(x) (Mescheder et al. 2018); 0 leaves it out.
         r1_interval: compute R1 only every so many steps, with its weight multiplied by as many (see `Phase`).
         gp_weight: weight of WGAN-GP's penalty on lines between real and fake pictures (10 in the paper).
@@ -98,6 +101,8 @@ class GAN(Trainer):
         smoothing=0.0,
         instance_noise=0.0,
         noise_steps=0,
+        augment="",
+        augment_p=1.0,
         r1_gamma=0.0,
         r1_interval=16,
         gp_weight=0.0,
@@ -117,6 +122,7 @@ class GAN(Trainer):
             require(option_name, value, WHOLE)
         require("noise_steps", noise_steps, (lambda n: n >= 0, "a whole number of steps, or 0 for noise that stays"))
         require("smoothing", smoothing, (lambda value: 0.0 <= value < 0.5, "a number from 0 (none) to below 0.5"))
+        require("augment_p", augment_p, (lambda value: 0 <= value <= 1, "a probability from 0 to 1"))
         if min(d_every, g_every) > 1:
             raise CourseError(f"d_every is {d_every} and g_every is {g_every}; one of them must be 1.")
         self.adversarial = losses.adversarial_loss(loss)
@@ -128,6 +134,7 @@ class GAN(Trainer):
         self.conditional = bool(sampling.condition_dim(generator))
         self.smoothing = smoothing
         self.instance_noise, self.noise_steps = instance_noise, noise_steps
+        self.augment, self.augment_p = augmentation.names(augment), augment_p
         self.r1_gamma, self.drift, self.clip = r1_gamma, drift, clip
         self.d_every, self.g_every = d_every, g_every
         self.ema_generator = self.averaged_copy(generator)
@@ -188,10 +195,10 @@ class GAN(Trainer):
         if replicas()[0] > 1 and self.d_every * self.g_every > 1:
             raise CourseError("d_every and g_every must be 1 where several replicas train together.")
         latent = self.draw(keras.random.normal, (count, self.latent_dim))
-        real = self.noisy(real)
+        real = self.seen(real)
 
         with Tape() as g_tape:
-            fake = self.noisy(self.generate(latent, condition))
+            fake = self.seen(self.generate(latent, condition))
         with Tape() as d_tape:
             d_tape.watch(fake)
             real_scores, fake_scores = self.score(real, condition), self.score(fake, condition)
@@ -247,8 +254,9 @@ class GAN(Trainer):
         drift = self.drift * ops.mean(ops.square(real_scores)) if self.drift else 0.0
         return d_loss, drift, self.adversarial.generator(fake_scores)
 
-    def noisy(self, x):
-        """Return what the discriminator sees of `x`: instance noise added, its size after the step's number."""
+    def seen(self, x):
+        """Return what the discriminator sees of `x`: augmented, with instance noise of a size after the step's number."""
+        x = augmentation.augment(x, self.augment, self.augment_p, self.draw)
         if not self.instance_noise:
             return x
         left = 1.0
@@ -310,6 +318,8 @@ class GANConfig(Config):
     drift: float = option(0.0, "weight of the mean squared score of real faces (ProGAN: 0.001)", FROM_0)
     g_every: int = option(1, "discriminator steps for one step of the generator", WHOLE)
     ema_decay: float = option(0.999, "decay of the averaged weights")
+    augment: str = option("", "changes to all that the discriminator sees, such as translation,colour,cutout")
+    augment_p: float = option(1.0, "probability of each change", FROM_0, steered=True)
 
     def network(self):
         """Return an untrained generator."""
@@ -322,6 +332,7 @@ class GANConfig(Config):
     def gan_options(self):
         """Return the arguments of `GAN` that are hyperparameters."""
         names = ("loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "seed")
+        names += ("augment", "augment_p")
         return {name: getattr(self, name) for name in names}
 
     def trainer(self):
