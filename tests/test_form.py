@@ -145,12 +145,18 @@ def test_every_term_is_used_and_every_rare_word_is_explained_or_known():
 class Pictures(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found, self.folded = [], 0
+        self.found, self.folded, self.inside = [], 0, False
 
     def handle_starttag(self, tag, attributes):
         if tag == "img":
             self.found.append({k: v or "" for k, v in attributes})
-        self.folded += tag == "details"
+        if tag == "details":
+            self.inside = True
+        elif tag == "p" and self.inside:  # a folded answer, and not only its summary
+            self.folded, self.inside = self.folded + 1, False
+
+    def handle_endtag(self, tag):
+        self.inside &= tag != "details"
 
 
 def shown(notebook):

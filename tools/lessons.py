@@ -247,10 +247,11 @@ def run(path, profile, store, core=False, trainings=None):
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return [str(error)]
     optional = form.seconds(form.optional_cells(notebook))
-    clean(notebook)
-    found = problems(notebook)
-    if found:
-        return found
+    if not trainings:
+        clean(notebook)
+        found = problems(notebook)
+        if found:
+            return found
     if path.parent.name == "notebooks" and not core and not trainings:
         record(path.stem, profile, meter, optional)
     if store:
