@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from gan_course.errors import CourseError
+from gan_course.layers import blend, upsample
 
 RESOLUTIONS = tuple(2**level for level in range(2, 11))
 
@@ -108,3 +109,35 @@ class Growing(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+class GrowingGenerator(Growing):
+    """What the two generators share: how maps become pictures.
+
+    full_size: give pictures of the last level's resolution whatever the level, smaller ones as blocks of equal pixels.
+    """
+
+    def __init__(self, *args, full_size=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.full_size = full_size
+
+    @property
+    def output_shape(self):
+        size = self.resolution if self.full_size else 2**self.level
+        return (None, size, size, 3)
+
+    def pictures(self, x, before):
+        """Return the pictures of the level's maps `x`; while it fades, those of the level before are blended in:
+
+        (1 - alpha) * upsample(to_rgb(before)) + alpha * to_rgb(x)
+        """
+        last = self.level - 2
+        pictures = self.to_rgb[last](x)
+        if self.fading:
+            pictures = blend(upsample(self.to_rgb[last - 1](before)), pictures, self.alpha)
+        if self.full_size and self.level < self.full_level:
+            pictures = upsample(pictures, 2 ** (self.full_level - self.level))
+        return pictures
+
+    def get_config(self):
+        return super().get_config() | {"full_size": self.full_size}

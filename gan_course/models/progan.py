@@ -24,13 +24,12 @@ from gan_course.layers import (
     PixelNorm,
     blend,
     downsample,
-    upsample,
 )
-from gan_course.models.growing import Growing, active
+from gan_course.models.growing import Growing, GrowingGenerator, active
 
 
 @keras.saving.register_keras_serializable(package="gan_course", name="ProGANGenerator")
-class Generator(Growing):
+class Generator(GrowingGenerator):
     """G: latent (batch, latent_dim) -> pictures (batch, 2^level, 2^level, 3), about in [-1, 1].
 
         PixelNorm(z), Dense to 4x4, conv 3x3;  each further level: up + conv 3x3, conv 3x3;  to RGB: conv 1x1
@@ -39,9 +38,7 @@ class Generator(Growing):
     the pictures in range, and `show.to_uint8` clips. With `condition_dim` the input is the pair [latent, condition], joined
     to one vector before the first PixelNorm.
 
-    While it fades, G = (1 - alpha) * upsample(to_rgb(level - 1)) + alpha * to_rgb(level).
-
-    full_size: give pictures of the last level's resolution whatever the level, smaller ones as blocks of equal pixels.
+    The fade and `full_size`: see `GrowingGenerator`.
     """
 
     def __init__(
@@ -55,8 +52,8 @@ class Generator(Growing):
         full_size=False,
         name="generator",
     ):
-        super().__init__(resolution, base, max_width, condition_dim, fused, name)
-        self.latent_dim, self.full_size = latent_dim, full_size
+        super().__init__(resolution, base, max_width, condition_dim, fused, name, full_size=full_size)
+        self.latent_dim = latent_dim
         wide = self.channels(1)
         self.norm = self._build(PixelNorm(), 4, 4, wide)  # without weights, but Keras asks whether it is built
         # The gain sqrt(2)/4 is as if this were a transposed convolution: fan_in 16 times as large.
@@ -80,11 +77,6 @@ class Generator(Growing):
         latent = (None, self.latent_dim)
         return [latent, (None, self.condition_dim)] if self.condition_dim else latent
 
-    @property
-    def output_shape(self):
-        size = self.resolution if self.full_size else 2**self.level
-        return (None, size, size, 3)
-
     def layers_in_use(self):
         """Return the layers with weights that the level uses."""
         count = self.level - 2
@@ -102,18 +94,13 @@ class Generator(Growing):
             before = x
             x = self.norm(active(up(x)))
             x = self.norm(active(conv(x)))
-        pictures = self.to_rgb[count](x)
-        if self.fading:
-            pictures = blend(upsample(self.to_rgb[count - 1](before)), pictures, self.alpha)
-        if self.full_size and self.level < self.full_level:
-            pictures = upsample(pictures, 2 ** (self.full_level - self.level))
-        return pictures
+        return self.pictures(x, before)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0] if self.condition_dim else input_shape[0], *self.output_shape[1:])
 
     def get_config(self):
-        return super().get_config() | {"latent_dim": self.latent_dim, "full_size": self.full_size}
+        return super().get_config() | {"latent_dim": self.latent_dim}
 
 
 @keras.saving.register_keras_serializable(package="gan_course", name="ProGANDiscriminator")

@@ -28,11 +28,9 @@ from gan_course.layers import (
     ModulatedConv2D,
     Noise,
     PixelNorm,
-    blend,
-    upsample,
 )
 from gan_course.models import progan
-from gan_course.models.growing import Growing, active
+from gan_course.models.growing import GrowingGenerator, active
 
 STYLES = ("adain", "modulated", None)
 PSI, CUTOFF = 0.7, 8  # the paper's truncation
@@ -126,15 +124,15 @@ class StyledLayer(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="gan_course", name="StyleGANGenerator")
-class Generator(Growing):
+class Generator(GrowingGenerator):
     """G: latent (batch, latent_dim) -> pictures (batch, 2^level, 2^level, 3), about in [-1, 1].
 
         w = mapping(z);  constant 4x4, layer 0, layer 1;  each further level: layer (up), layer;  to RGB: conv 1x1
 
     mapping: the depth of the mapping network; 0: w is the normalised z. style: 'adain' (the paper), 'modulated'
-    (StyleGAN2's repair; its constant has no layer 0) or None (w goes in at the first layer only). constant: without it, the 4x4 maps are
-    a dense layer of w, as in the ProGAN. noise: without it, nothing is random beside w. spread: see `Constant`.
-    full_size: give pictures of the last level's resolution whatever the level, smaller ones as blocks of equal pixels.
+    (StyleGAN2's repair; layer 0 has no convolution, and so no style) or None (w goes in at the start only). constant:
+    without it, the 4x4 maps are a dense layer of w, as in the ProGAN. noise: without it, nothing is random beside w.
+    spread: see `Constant`. The fade and `full_size`: see `GrowingGenerator`.
 
     Beside the trainable weights it holds the average of w (for truncation) and a fixed noise for each layer, so that a w
     always gives the same picture. In training the noise is new in every step.
@@ -155,12 +153,12 @@ class Generator(Growing):
         full_size=False,
         name="generator",
     ):
-        super().__init__(resolution, base, max_width, 0, fused, name)
+        super().__init__(resolution, base, max_width, 0, fused, name, full_size=full_size)
         if style not in STYLES:
             raise CourseError(f"There is no style '{style}'; choose one of {', '.join(map(str, STYLES))}.")
         if constant and style is None:
             raise CourseError("Without styles a constant would give the same face always; set constant=False as well.")
-        self.latent_dim, self.depth, self.style, self.full_size = latent_dim, mapping, style, full_size
+        self.latent_dim, self.depth, self.style = latent_dim, mapping, style
         self.has_constant, self.has_noise, self.spread = constant, noise, spread
         wide, vector = self.channels(1), (None, latent_dim)
         self.mapping = self._build(Mapping(latent_dim, mapping) if mapping else PixelNorm(), latent_dim)
@@ -202,11 +200,6 @@ class Generator(Growing):
     @property
     def input_shape(self):
         return (None, self.latent_dim)
-
-    @property
-    def output_shape(self):
-        size = self.resolution if self.full_size else 2**self.level
-        return (None, size, size, 3)
 
     def layers_in_use(self):
         """Return the layers with weights that the level uses."""
@@ -253,13 +246,7 @@ class Generator(Growing):
             if i == self.count - 2:
                 before = x  # of the level before
             x = layer(x, w[:, i], planes[i] if planes is not None else None)
-        last = self.level - 2
-        pictures = self.to_rgb[last](x)
-        if self.fading:
-            pictures = blend(upsample(self.to_rgb[last - 1](before)), pictures, self.alpha)
-        if self.full_size and self.level < self.full_level:
-            pictures = upsample(pictures, 2 ** (self.full_level - self.level))
-        return pictures
+        return self.pictures(x, before)
 
     def call(self, latent, training=False):
         return self.synthesize(self.map(latent), "random" if training else "fixed")
@@ -270,7 +257,7 @@ class Generator(Growing):
     def get_config(self):
         config = super().get_config()
         del config["condition_dim"]
-        names = ("latent_dim", "style", "spread", "full_size")
+        names = ("latent_dim", "style", "spread")
         config |= {name: getattr(self, name) for name in names}
         return config | {"mapping": self.depth, "constant": self.has_constant, "noise": self.has_noise}
 
