@@ -341,9 +341,36 @@ class Batches:
         return self.known[1][place]
 
 
-def endless(dataset):
-    """Return what Keras's `fit` takes for a dataset of `faces`: itself, or the generator of `Batches`."""
-    return iter(dataset) if isinstance(dataset, Batches) else dataset
+def for_fit(dataset):
+    """Return what Keras's `fit` takes for a dataset of `faces`, or for any other `tf.data.Dataset`."""
+    if isinstance(dataset, Batches):
+        return iter(dataset)
+    return dataset.with_options(_untuned()) if hasattr(dataset, "with_options") else dataset
+
+
+def of_arrays(arrays, batch_size, shuffle):
+    """Return the `tf.data.Dataset` of an array or of a tuple of arrays, as Keras makes it, but with options of ours."""
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+    count = len(tf.nest.flatten(tensors)[0])
+    order = tf.data.Dataset.range(count)
+    order = order.shuffle(count) if shuffle else order
+    return order.batch(batch_size).map(lambda rows: tf.nest.map_structure(lambda x: tf.gather(x, rows), tensors))
+
+
+def _untuned():
+    """Return the options of a dataset that does not tune its own speed while it is used.
+
+    The thread that tunes sleeps for longer and longer, up to a minute, and TensorFlow 2.21 often lets the end of an
+    iterator, so the end of `fit`, wait until it wakes: up to 20 seconds after a training of 20.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _tf_dataset(batches):
@@ -384,17 +411,17 @@ def _tf_dataset(batches):
         x = tf.cast(x, tf.float32) / 127.5 - 1.0
         return x if labels is None else (x, tf.gather(labels, indices))
 
-    options = tf.data.Options()
+    options = _untuned()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     first = batches.start_image // unit
     epoch, done = divmod(first, steps_per_epoch)
     indices = tf.data.Dataset.counter(start=epoch).flat_map(epoch_indices).skip(done)
     steps = indices.enumerate(start=first)
-    dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = steps.map(batch, num_parallel_calls=4)
     if len(batches.stages) > 1:
-        dataset = _joined(dataset.prefetch(tf.data.AUTOTUNE), batches.stages, unit, first)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+        dataset = _joined(dataset.prefetch(8), batches.stages, unit, first)
+    return dataset.prefetch(8).with_options(options)
 
 
 def _joined(units, stages, unit, first):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gan_course.backend import Tape, no_gradient, replicas, to_numpy
+from gan_course.backend import NAME, Tape, no_gradient, replicas, to_numpy
 from gan_course.data import pipeline, toon
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
@@ -278,16 +278,20 @@ class Trainer(keras.Model):
         """Return the weights that the optimiser must know from the start; later ones cannot be added."""
         return network.trainable_variables
 
-    def fit(self, x=None, *args, callbacks=(), **kwargs):
-        """Train, as `keras.Model.fit`. A dataset shuffles itself, so Keras is not asked to (it would warn).
+    def fit(self, x=None, y=None, *, callbacks=(), batch_size=None, shuffle=True, **kwargs):
+        """Train, as `keras.Model.fit`; arrays are shuffled unless `shuffle=False`, a dataset shuffles itself.
 
         The endless datasets of `gan_course.data.pipeline` know the length of their epoch.
         """
         self.follow_schedule()
-        kwargs.setdefault("shuffle", isinstance(x, np.ndarray))
         kwargs.setdefault("steps_per_epoch", getattr(x, "steps_per_epoch", None))
+        shuffle = shuffle and isinstance(x, np.ndarray)
+        if isinstance(x, np.ndarray) and NAME == "tensorflow":
+            x = pipeline.of_arrays(x if y is None else (x, y), batch_size or 32, shuffle)
+            y, batch_size, shuffle = None, None, False
+        callbacks = [_Follow(), *keras.tree.flatten(callbacks or [])]
         return super().fit(
-            pipeline.endless(x), *args, callbacks=[_Follow(), *keras.tree.flatten(callbacks or [])], **kwargs
+            pipeline.for_fit(x), y, batch_size=batch_size, shuffle=shuffle, callbacks=callbacks, **kwargs
         )
 
     @property

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from gan_course.data.celeba import open_faces
-from gan_course.data.pipeline import endless, faces, load
+from gan_course.data.pipeline import faces, for_fit, load
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write
 from gan_course.models import attributes as networks
@@ -182,7 +182,7 @@ def train(data, out, attributes=None, width=32, seed=0, epochs=30, resolution=64
     keep, begin = _Keep(network, out / WEIGHTS), time.perf_counter()
     length = {"epochs": epochs, "steps_per_epoch": steps, "shuffle": False}  # the dataset shuffles
     try:
-        model.fit(endless(dataset), **length, validation_data=validation, callbacks=[keep])
+        model.fit(for_fit(dataset), **length, validation_data=validation, callbacks=[keep])
     except KeyboardInterrupt:
         if not keep.best_epoch:
             raise
