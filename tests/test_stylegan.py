@@ -185,7 +185,9 @@ def faces():
     return np.random.default_rng(7).uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("chosen", [{}, dict(start=4, resolution=8), dict(style="modulated"), dict(mixing=0.0)], ids=str)
+@pytest.mark.parametrize(
+    "chosen", [{}, dict(start=4, resolution=8), dict(style="modulated"), dict(mixing=0.0)], ids=str
+)
 def test_all_weights_move_and_the_averages_follow(faces, chosen):
     gan = trainer(**chosen)
     before = [[np.array(v) for v in network.weights] for network in (gan.generator, gan.discriminator)]
