@@ -67,6 +67,13 @@ class _Features:
             features.append(self.model.predict_on_batch(x))
         return np.concatenate(features).astype("float64")
 
+    def unrounded(self, pictures):
+        """Return the features of one batch of float pictures as they are: for those that differ by less than a byte."""
+        pictures = np.clip(pictures, -1, 1)
+        if pictures.shape[1] != self.size:
+            pictures = resize((pictures + 1) * 127.5, self.size) / 127.5 - 1
+        return self.model.predict_on_batch(pictures).astype("float64")
+
 
 class FaceFeatures(_Features):
     """The features of an attribute network at 64x64; works offline. The distance in them is called FFD.
