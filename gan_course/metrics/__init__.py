@@ -8,7 +8,7 @@ the real pictures and to both counts, and means nothing without them:
 - `InceptionFeatures`: Inception-v3, trained on ImageNet. Its Frechet distance is called FID.
 
 `evaluate` measures all numbers of one set of faces and says everything that is needed to repeat it. `measure_groups`
-measures an attribute network, group by group.
+measures an attribute network, group by group. `path_length` and `separability` measure the latent space of a generator.
 """
 
 from gan_course import backend  # noqa: F401  (before Keras, in every module of this package)
@@ -18,6 +18,8 @@ from gan_course.metrics.distances import distances, frechet_distance, kernel_dis
 from gan_course.metrics.evaluation import comparison_table, evaluate, read, real_pictures, save
 from gan_course.metrics.features import FaceFeatures, InceptionFeatures, feature_network, resize, weights_sha256
 from gan_course.metrics.groups import groups_text, measure_groups
+from gan_course.metrics.paths import path_length
+from gan_course.metrics.separability import separability
 
 __all__ = [
     "Distance",
@@ -32,10 +34,12 @@ __all__ = [
     "groups_text",
     "kernel_distance",
     "measure_groups",
+    "path_length",
     "precision_recall",
     "read",
     "real_pictures",
     "resize",
     "save",
+    "separability",
     "weights_sha256",
 ]
