@@ -75,6 +75,23 @@ def test_an_attribute_network_is_trained_and_read(face_folder, tmp_path, capsys)
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_face_is_found_again_in_w_and_its_paths_are_measured():
+    from gan_course.latent.projection import project
+    from gan_course.metrics import FaceFeatures, path_length
+    from gan_course.models import attributes, stylegan
+
+    backend.keras.utils.set_random_seed(0)
+    generator = stylegan.build_generator(16, 8, base=128, max_width=16, mapping=2, spread=1.0)
+    for layer in generator.to_rgb:
+        layer.kernel.assign(layer.kernel / 4)
+    judge = attributes.build(["Smiling"], width=4, resolution=32)
+    latent = np.random.default_rng(5).normal(size=(2, 8)).astype("float32")
+    faces = backend.to_numpy(generator(latent))
+    found = project(generator, faces, attributes.feature_extractor(judge), steps=50)
+    assert (found.distance < 0.2 * found.begun).all()
+    assert path_length(generator, FaceFeatures(judge), "w", count=4)[0] > 0
+
+
 def test_the_batch_at_a_step_is_a_function_of_seed_and_step(face_folder):
     def batches(start, count, **options):
         dataset = iter(pipeline.faces(face_folder, 16, 8, start_step=start, **{"seed": 3, **options}))
