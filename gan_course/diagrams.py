@@ -79,7 +79,9 @@ def game(real=None, drawn=None, gradients="DG"):
         arrow((4.05, 3.05), (2.45, 3.0), COLOURS["G"], 0.2, dashed=True)
         text = "gradient of G: back through D and through the picture, to the weights of G"
         ax.text(5.6, 3.62, text, ha="center", va="center", fontsize=11, color=COLOURS["G"])
-        told.append("the gradient of G runs from G's loss back through D and through the drawn picture to the weights of G")
+        told.append(
+            "the gradient of G runs from G's loss back through D and through the drawn picture to the weights of G"
+        )
     if "D" in gradients:
         arrow((8.95, 0.38), (6.4, 1.05), COLOURS["D"], -0.25, dashed=True)
         text = "gradient of D: to the weights of D, and no further"
