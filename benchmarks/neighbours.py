@@ -77,7 +77,8 @@ def train(data, seconds, seed, batch, r1_gamma, width=None, shuffled=False):
     if shuffled:
         batches = batches.map(
             lambda x: keras.ops.reshape(
-                keras.ops.take(keras.ops.reshape(x, (batch, RESOLUTION**2, 3)), ORDER, axis=1), x.shape
+                keras.ops.take(keras.ops.reshape(x, (batch, RESOLUTION**2, 3)), ORDER, axis=1),
+                (batch, RESOLUTION, RESOLUTION, 3),
             )
         )
     gan.fit(batches, steps_per_epoch=16, verbose=0)  # compiles the step, R1's branch too, before the clock starts
