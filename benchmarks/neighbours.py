@@ -148,7 +148,7 @@ def main():
             print(key, entry, flush=True)
     if options.picture:
         rows = {"real": load(options.data, RESOLUTION, limit=12)[0]}
-        for name in ("dense, equal size", "convolution", "dense, lesson 01", "dense, lesson 01, shuffled"):
+        for name in ("dense, lesson 01", "dense, lesson 01, shuffled", "dense, equal size", "convolution"):
             stem = "".join(c if c.isalnum() else "_" for c in f"{name} 0")
             rows[name.replace(", ", ",\n")] = np.load(options.out / f"{stem}.npz")["pictures"]
         stored = np.load(options.out / "convolution__shuffled_0.npz")
