@@ -83,7 +83,7 @@ def train(name, run, data, ruler, steps, pages, seed):
     latent = np.random.default_rng(1).normal(size=(IN_A_ROW, gan.latent_dim)).astype("float32")
     curves, looks, looked, sheets = {}, [], [], []
     start, cpu = time.perf_counter(), time.process_time()
-    for page in range(pages):
+    for _ in range(pages):
         batches = faces(data, SIZE, BATCH, seed=seed, start_step=gan.step, limit=limit)
         # Epochs of 50 steps: Keras's means start anew in each, so a curve's point is the mean of its 50 steps.
         fit = gan.fit(batches, steps_per_epoch=EVERY, epochs=steps // pages // EVERY, verbose=0)
@@ -126,7 +126,9 @@ def picture(results, folder, names):
         stored = np.load(folder / results["runs"][name]["file"])
         sheets = stored["sheets"]
         page = np.concatenate([sheets[len(sheets) * 3 // 4 - 1], np.full_like(sheets[0, :1], 255), sheets[-1]])
-        rows.append(labelled(f"{name}\nFFD {results['runs'][name]['last']['frechet']:.0f}", show.sheet(page, len(page))))
+        rows.append(
+            labelled(f"{name}\nFFD {results['runs'][name]['last']['frechet']:.0f}", show.sheet(page, len(page)))
+        )
     return stacked(rows)
 
 
@@ -139,7 +141,9 @@ def copies(results, folder, name, ruler):
         for real, cloud in ((ruler.few, ruler.near), (ruler.few_unseen, ruler.near_unseen))
     )
     labels = "drawn", "nearest of the\n32 training faces", "nearest of\n32 unseen faces"
-    return stacked([labelled(text, show.sheet(row, 16)) for text, row in zip(labels, (drawn, near, unseen), strict=True)])
+    return stacked(
+        [labelled(text, show.sheet(row, 16)) for text, row in zip(labels, (drawn, near, unseen), strict=True)]
+    )
 
 
 def main():
