@@ -135,7 +135,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cures", nargs="*", default=list(CURES), help="names of CURES")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and results.json")
-    parser.add_argument("--part", default="val", help="which real faces to measure against: val to choose, test at the end")
+    parser.add_argument(
+        "--part", default="val", help="which real faces to measure against: val to choose, test at the end"
+    )
     parser.add_argument("--measure", action="store_true", help="train nothing, only measure")
     parser.add_argument("--picture", type=Path, help="where to write a picture with a row of faces for each cure")
     options = parser.parse_args()
