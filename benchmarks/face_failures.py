@@ -28,29 +28,27 @@ from gan_course.training.gan import GAN
 
 SIZE, BATCH, EVERY = 32, 16, 50  # pixels, faces in a batch, steps of a curve's point
 COUNT, ON_THE_WAY, IN_A_ROW = 2000, 500, 8
-BASE = dict(rate=5e-4, d_rate=None, beta_1=0.0, limit=None, r1_interval=16)
+BASE = dict(rate=5e-4, d_rate=None, beta_1=0.0, limit=None, steps=2000, r1_interval=16)
 TOO_FAST = dict(rate=2e-3, beta_1=0.9)  # four times the recipe's rate, and the memory that the recipe leaves out
-D_AHEAD = dict(loss="minimax", rate=1e-4, d_rate=4e-3)
 R1 = dict(r1_gamma=10.0)
 RUNS = {
     "healthy, with R1": R1,
     "too fast": TOO_FAST,
     "too fast, with R1": TOO_FAST | R1,
-    "mode collapse": dict(rate=2e-3, d_rate=1e-4),
-    "D wins": D_AHEAD,
-    "D wins, with R1": D_AHEAD | R1,
-    "memorised, 32 faces": dict(limit=32) | R1,
+    "mode collapse": dict(rate=2e-3, d_rate=3e-5),
+    "D wins": dict(loss="minimax", rate=1e-4, d_rate=4e-3),
+    "memorised, 32 faces": dict(limit=32, steps=6000) | R1,
 }
 
 
 def build(run, seed):
-    """Return (a compiled `GAN`, how many faces it may learn from or None for all)."""
+    """Return (a compiled `GAN`, how many faces it may learn from or None for all, its steps)."""
     keras.utils.set_random_seed(seed)
     options = BASE | run
-    rate, d_rate, beta_1, limit = (options.pop(name) for name in ("rate", "d_rate", "beta_1", "limit"))
+    rate, d_rate, beta_1, limit, steps = (options.pop(n) for n in ("rate", "d_rate", "beta_1", "limit", "steps"))
     gan = GAN(dcgan.build_generator(SIZE), dcgan.build_discriminator(SIZE), seed=seed, **options)
     gan.compile(*(keras.optimizers.Adam(r, beta_1=beta_1, beta_2=0.99) for r in (rate, d_rate or rate)))
-    return gan, limit
+    return gan, limit, steps
 
 
 class Ruler:
@@ -77,13 +75,20 @@ class Ruler:
         }  # fmt: skip
 
 
+def nearest(pictures, real):
+    """Return (the nearest of the real faces and their mirror images for each picture, how far it is), by pixels."""
+    real = np.concatenate([real, real[:, :, ::-1]])  # the training mirrors, too
+    ways = cdist(*(x.reshape(len(x), -1) / 255 for x in (pictures, real)))
+    return real[ways.argmin(axis=1)], ways.min(axis=1)
+
+
 def rounded(values):
     return {name: round(float(value), 4) for name, value in values.items()}
 
 
-def train(name, run, data, ruler, steps, pages, seed):
+def train(run, data, ruler, pages, seed):
     """Train one run; return (what to write down, its faces uint8 (pages, IN_A_ROW, ...), its last COUNT faces)."""
-    gan, limit = build(run, seed)
+    gan, limit, steps = build(run, seed)
     latent = np.random.default_rng(1).normal(size=(IN_A_ROW, gan.latent_dim)).astype("float32")
     curves, looks, looked, sheets = {}, [], [], []
     start, cpu = time.perf_counter(), time.process_time()
@@ -139,11 +144,7 @@ def picture(results, folder, names):
 def copies(results, folder, name, ruler):
     """Drawn faces, below each its nearest of the 32 training faces, and its nearest of 32 that were never seen."""
     drawn = np.load(folder / results["runs"][name]["file"])["last"][:16]
-    features = ruler.judge(drawn)
-    near, unseen = (
-        real[cdist(features, cloud).argmin(axis=1)]
-        for real, cloud in ((ruler.few, ruler.near), (ruler.few_unseen, ruler.near_unseen))
-    )
+    near, unseen = (nearest(drawn, real)[0] for real in (ruler.few, ruler.few_unseen))
     labels = "drawn", "nearest of the\n32 training faces", "nearest of\n32 unseen faces"
     return stacked(
         [labelled(text, show.sheet(row, 16)) for text, row in zip(labels, (drawn, near, unseen), strict=True)]
@@ -153,7 +154,6 @@ def copies(results, folder, name, ruler):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a folder of cartoons, in CelebA's layout")
-    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--pages", type=int, default=8, help="how often to look and measure on the way")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", nargs="*", default=list(RUNS), help="names of RUNS")
@@ -168,7 +168,7 @@ def main():
         if name in results["runs"]:
             continue
         keras.backend.clear_session()
-        entry, sheets, last = train(name, RUNS[name], options.data, ruler, options.steps, options.pages, options.seed)
+        entry, sheets, last = train(RUNS[name], options.data, ruler, options.pages, options.seed)
         stem = "".join(c if c.isalnum() else "_" for c in name)
         np.savez_compressed(options.out / f"{stem}.npz", sheets=sheets, last=last[:64])
         show.save(options.out / f"{stem}.png", show.sheet(sheets.reshape(-1, *sheets.shape[2:]), columns=IN_A_ROW))
@@ -176,6 +176,13 @@ def main():
         file.write_text(json.dumps(results))
         print(name, f"{entry['seconds']} s", {k: v[-1] for k, v in entry["curves"].items()}, entry["last"],
               entry["opinions"], flush=True)  # fmt: skip
+    for entry in results["runs"].values():
+        last = np.load(options.out / entry["file"])["last"]
+        ways = {
+            f"to_32_{key}": nearest(last, real)[1]
+            for key, real in (("training", ruler.few), ("unseen", ruler.few_unseen))
+        }
+        entry["pixels"] = rounded({key: np.median(way) for key, way in ways.items()})
     real = ruler.measure(ruler.train, ruler.test)
     results["real"] = rounded(real)
     results["real"] |= {"unseen_to_32_training": round(float(np.median(cdist(ruler.test, ruler.near).min(axis=1))), 4)}
