@@ -1,7 +1,8 @@
 """The cures of lesson 04 on faces: equal CPU time for each, the same networks and data, several seeds.
 
 Every candidate is plain non-saturating training with one thing changed (`CURES`). Afterwards all drawn faces are
-measured in the features of the judge: 2,000 of them against the test part, as `python -m gan_course evaluate` does.
+measured in the features of the judge: 2,000 of them against the validation part, because a cure is a choice. (The numbers
+in `results/` are older and of the test part: `--part test`.)
 
     python benchmarks/cures.py --data data/toon --cpu-seconds 40 --seeds 3 --out runs/cures
 
@@ -91,9 +92,9 @@ def train(cure, data, resolution, seconds, seed):
 
 
 def measure(results, options):
-    """Add each run's distances to `results`, and the floor: training faces against the test part."""
+    """Add each run's distances to `results`, and the floor: training faces against the same real ones."""
     network = metrics.feature_network("auto", options.data)
-    real = network(metrics.real_pictures(options.data, options.resolution, "test", COUNT)[0])
+    real = network(metrics.real_pictures(options.data, options.resolution, options.part, COUNT)[0])
     pictures = {name: np.load(options.out / entry["file"])["pictures"] for name, entry in results["runs"].items()}
     floor = load(options.data, options.resolution, "train")[0]
     pictures["real"] = floor[np.linspace(0, len(floor) - 1, COUNT).astype(int)]
@@ -102,7 +103,7 @@ def measure(results, options):
         entry.update({key: round(value, 4) for key, value in metrics.distances(real, network(fake)).items()})
     results["measured"] = {
         "distance": network.distance, "network": network.name, "network_sha256": network.sha256,
-        "resize": network.resize, "real": f"{len(real)} of the test part", "drawn": COUNT,
+        "resize": network.resize, "real": f"{len(real)} of the part {options.part}", "drawn": COUNT,
     }  # fmt: skip
 
 
@@ -134,6 +135,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cures", nargs="*", default=list(CURES), help="names of CURES")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and results.json")
+    parser.add_argument(
+        "--part", default="val", help="which real faces to measure against: val to choose, test at the end"
+    )
     parser.add_argument("--measure", action="store_true", help="train nothing, only measure")
     parser.add_argument("--picture", type=Path, help="where to write a picture with a row of faces for each cure")
     options = parser.parse_args()

@@ -101,7 +101,7 @@ def train(recipe, data, cpu_minutes, out, resolution=64, seed=0):
     history = gan.fit(batches, steps_per_epoch=100, epochs=100_000, verbose=0, callbacks=[budget])
     latent = np.random.default_rng(1).normal(size=(2000, r["latent_dim"])).astype("float32")
     fake = np.concatenate([gan(latent[i : i + 200]) for i in range(0, 2000, 200)])
-    real, _ = load(data, resolution, part="test", limit=1000)
+    real, _ = load(data, resolution, part="val", limit=1000)
     fake = show.to_uint8(fake)
     Image.fromarray(show.sheet(fake[:60], columns=12, gap=0)).save(out)
     images = budget.steps * r["batch_size"]

@@ -40,7 +40,7 @@ def train(options):
     if options.distance_every is not None:
         from gan_course import metrics
 
-        distance = metrics.Distance(options.data, options.distance_every)
+        distance = metrics.Distance(options.data, options.distance_every, split="val")  # for choosing
     trainer = runs.train(
         options.out, options.steps, options.minutes, options.tensorboard, distance, options.data_changed, **chosen
     )
@@ -235,7 +235,7 @@ def _add_systems(models):
             "--distance-every",
             type=int,
             metavar="STEPS",
-            help="measure FFD (2,000 faces, test part) every so many steps, at the next end of an epoch; written to "
+            help="measure FFD (2,000 faces, part val) every so many steps, at the next end of an epoch; written to "
             "log.csv; its time is not counted in --minutes",
         )
         # No defaults here: what is not given comes from the run's settings.json, or from the recipe.

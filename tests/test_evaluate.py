@@ -350,7 +350,7 @@ def test_it_is_what_evaluate_gives(faces, measured, tmp_path):
     """For the same count and seed, from the checkpoint of that step."""
     shutil.copytree(measured, tmp_path / "run")
     (tmp_path / "run/checkpoints/step-000000025.npz").unlink()
-    result = metrics.evaluate(tmp_path / "run", faces)
+    result = metrics.evaluate(tmp_path / "run", faces, split="val")  # test is for the end
     assert result["evaluated"]["step"] == 20
     assert float(rows(measured)[3]["ffd"]) == pytest.approx(result["results"]["frechet"], rel=1e-3, abs=1e-5)
 
@@ -417,8 +417,8 @@ def test_the_monitor_draws_it(faces, tiny_gan, pictures, capsys):
 
 def test_wrong_distances(faces, make_faces, tmp_path, refused):
     refused(train(faces, tmp_path / "run", "--steps", "5", "--distance-every", "0"), "every 0 steps")
-    plain = make_faces(tmp_path / "plain", count=4)  # none in the test part
-    refused(train(plain, tmp_path / "run", "--steps", "5", "--distance-every", "5"), "'test'", "plain")
+    plain = make_faces(tmp_path / "plain", count=4)  # none in the part val
+    refused(train(plain, tmp_path / "run", "--steps", "5", "--distance-every", "5"), "'val'", "plain")
     assert not (tmp_path / "run").exists()
     with pytest.raises(CourseError, match="on 1 faces"):
         metrics.Distance(faces, 5, count=1)
