@@ -96,6 +96,18 @@ def display_picture(page, alt, width=None):
     display(picture(data, alt, width or page.shape[1]))
 
 
+def beside(pages, alt, gap=16):
+    """Show uint8 pictures of one height side by side, each under its title: `pages` is {title: picture}."""
+    from PIL import Image, ImageDraw
+
+    parts = []
+    for title, page in pages.items():
+        head = Image.new("RGB", (page.shape[1], 22), "white")
+        ImageDraw.Draw(head).text((2, 3), title, fill="black", font_size=14)
+        parts += [np.concatenate([np.asarray(head), page]), np.full((len(page) + 22, gap, 3), 255, np.uint8)]
+    display_picture(np.concatenate(parts[:-1], axis=1), alt)
+
+
 def film(path, alt, width=None):
     """Show a GIF in the notebook."""
     from IPython.display import display

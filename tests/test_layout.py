@@ -12,7 +12,7 @@ ROWS = [
     ["backend"],
     ["files", "progress", "settings"],
     ["layers", "losses", "show"],
-    ["models", "data", "latent"],
+    ["models", "data", "latent", "diagrams"],
     ["training"],
     ["systems"],
     ["runs"],

@@ -158,3 +158,24 @@ def test_a_figure_takes_the_smaller_format(noisy, kind, monkeypatch):
     ax.imshow(np.random.default_rng(0).random((600, 600, 3))) if noisy else ax.plot([0, 1])
     show.figure(fig, "alt")
     assert f"image/{kind}" in shown[0] and not plt.fignum_exists(fig.number)
+
+
+def test_pictures_beside_each_other_have_titles(monkeypatch):
+    shown = []
+    monkeypatch.setattr(show, "display_picture", lambda page, alt: shown.append(page))
+    black = np.zeros((8, 60, 3), np.uint8)
+    show.beside({"left": black, "right": black}, "alt", gap=4)
+    (page,) = shown
+    assert page.shape == (8 + 22, 60 + 4 + 60, 3) and (page[:, 60:64] == 255).all()
+    assert (page[22:, :60] == 0).all() and (page[:22, :60] < 128).any() and (page[:22, 64:] < 128).any()
+
+
+@pytest.mark.parametrize("gradients", ["DG", "D", "G", ""])
+def test_the_drawing_of_the_game_says_what_it_shows(gradients):
+    from gan_course import diagrams
+
+    figure, alt = diagrams.game(np.zeros((4, 4, 3), np.uint8), -np.ones((4, 4, 3)), gradients)
+    figure.canvas.draw()
+    texts = " ".join(text.get_text() for text in figure.axes[0].texts)
+    for player in "DG":
+        assert (f"gradient of {player}:" in texts) == (player in gradients) == (f"gradient of {player} runs" in alt)
