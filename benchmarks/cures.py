@@ -18,7 +18,6 @@ from pathlib import Path
 from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
-from PIL import Image, ImageDraw
 
 from gan_course import metrics, show
 from gan_course.data.pipeline import faces, load
@@ -117,14 +116,12 @@ def ranked(results):
 
 def picture(results, folder, faces_in_row=14):
     """Return a labelled row of faces for each cure, of its first seed, the best mean first."""
-    rows = []
+    rows = {}
     for cure, runs in ranked(results):
-        row = show.sheet(np.load(folder / runs[0]["file"])["pictures"][:faces_in_row], columns=faces_in_row)
-        label = Image.new("RGB", (190, len(row)), "white")
-        text = f"{cure}\nFFD {np.mean([run['frechet'] for run in runs]):.0f}"
-        ImageDraw.Draw(label).text((4, len(row) // 2 - 14), text, fill="black", font_size=12)
-        rows += [np.concatenate([np.asarray(label), row], axis=1), np.full((3, 190 + row.shape[1], 3), 255, np.uint8)]
-    return np.concatenate(rows[:-1])
+        faces_of_one = np.load(folder / runs[0]["file"])["pictures"][:faces_in_row]
+        ffd = np.mean([run["frechet"] for run in runs])
+        rows[f"{cure}\nFFD {ffd:.0f}"] = show.sheet(faces_of_one, columns=faces_in_row)
+    return show.labelled(rows)
 
 
 def main():

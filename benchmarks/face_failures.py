@@ -18,7 +18,6 @@ from pathlib import Path
 from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
-from PIL import Image, ImageDraw
 from scipy.spatial.distance import cdist
 
 from gan_course import metrics, show
@@ -115,30 +114,15 @@ def train(run, data, ruler, pages, seed):
     return entry, np.stack(sheets), last
 
 
-def labelled(text, row, width=150):
-    """Return the row of faces with words to its left."""
-    label = Image.new("RGB", (width, len(row)), "white")
-    ImageDraw.Draw(label).text((4, len(row) // 2 - 7 * (text.count("\n") + 1)), text, fill="black", font_size=12)
-    return np.concatenate([np.asarray(label), row], axis=1)
-
-
-def stacked(rows):
-    """Return the rows as one picture, with some white between them."""
-    white = np.full((6, rows[0].shape[1], 3), 255, np.uint8)
-    return np.concatenate([part for row in rows for part in (row, white)][:-1])
-
-
 def picture(results, folder, names):
     """A row for each run: the same latent vectors at three quarters of the training and at its end."""
-    rows = []
+    rows = {}
     for name in names:
         stored = np.load(folder / results["runs"][name]["file"])
         sheets = stored["sheets"]
         page = np.concatenate([sheets[len(sheets) * 3 // 4 - 1], np.full_like(sheets[0, :1], 255), sheets[-1]])
-        rows.append(
-            labelled(f"{name}\nFFD {results['runs'][name]['last']['frechet']:.0f}", show.sheet(page, len(page)))
-        )
-    return stacked(rows)
+        rows[f"{name}\nFFD {results['runs'][name]['last']['frechet']:.0f}"] = show.sheet(page, len(page))
+    return show.labelled(rows)
 
 
 def copies(results, folder, name, ruler):
@@ -146,9 +130,8 @@ def copies(results, folder, name, ruler):
     drawn = np.load(folder / results["runs"][name]["file"])["last"][:16]
     near, unseen = (nearest(drawn, real)[0] for real in (ruler.few, ruler.few_unseen))
     labels = "drawn", "nearest of the\n32 training faces", "nearest of\n32 unseen faces"
-    return stacked(
-        [labelled(text, show.sheet(row, 16)) for text, row in zip(labels, (drawn, near, unseen), strict=True)]
-    )
+    pages = [show.sheet(row, 16) for row in (drawn, near, unseen)]
+    return show.labelled(dict(zip(labels, pages, strict=True)))
 
 
 def main():

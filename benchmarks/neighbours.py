@@ -19,7 +19,6 @@ from pathlib import Path
 from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
-from PIL import Image, ImageDraw
 
 from gan_course import metrics, show
 from gan_course.data.pipeline import faces, load
@@ -102,13 +101,7 @@ def steps_between_neighbours(pictures):
 
 def picture(rows, count=12):
     """Return a labelled row of faces for each of {label: pictures}."""
-    page = []
-    for name, pictures in rows.items():
-        row = show.sheet(pictures[:count], columns=count, scale=2)
-        label = Image.new("RGB", (180, len(row)), "white")
-        ImageDraw.Draw(label).text((4, len(row) // 2 - 16), name, fill="black", font_size=13)
-        page += [np.concatenate([np.asarray(label), row], axis=1), np.full((6, 180 + row.shape[1], 3), 255, np.uint8)]
-    return np.concatenate(page[:-1])
+    return show.labelled({name: show.sheet(x[:count], columns=count, scale=2) for name, x in rows.items()})
 
 
 def main():

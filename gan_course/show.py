@@ -108,6 +108,19 @@ def beside(pages, alt, gap=16):
     display_picture(np.concatenate(parts[:-1], axis=1), alt)
 
 
+def labelled(pages, width=190, gap=6):
+    """Return one picture of {label: uint8 picture}, one below the other, each with its label to its left."""
+    from PIL import Image, ImageDraw
+
+    rows = []
+    for text, page in pages.items():
+        label = Image.new("RGB", (width, len(page)), "white")
+        ImageDraw.Draw(label).text((4, len(page) // 2 - 7 * (text.count("\n") + 1)), text, fill="black", font_size=12)
+        row = np.concatenate([np.asarray(label), page], axis=1)
+        rows += [row, np.full((gap, row.shape[1], 3), 255, np.uint8)]
+    return np.concatenate(rows[:-1])
+
+
 def film(path, alt, width=None):
     """Show a GIF in the notebook."""
     from IPython.display import display

@@ -160,6 +160,13 @@ def test_a_figure_takes_the_smaller_format(noisy, kind, monkeypatch):
     assert f"image/{kind}" in shown[0] and not plt.fignum_exists(fig.number)
 
 
+def test_rows_have_labels():
+    black = np.zeros((40, 60, 3), np.uint8)
+    page = show.labelled({"one": black, "two\nlines": black}, width=50, gap=4)
+    assert page.shape == (84, 110, 3) and (page[40:44] == 255).all() and (page[:40, 50:] == 0).all()
+    assert (page[:40, :50] < 128).any() and (page[44:, :50] < 128).any()
+
+
 def test_pictures_beside_each_other_have_titles(monkeypatch):
     shown = []
     monkeypatch.setattr(show, "display_picture", lambda page, alt: shown.append(page))
