@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from gan_course import layers
 from gan_course.backend import keras, to_numpy
 from gan_course.errors import CourseError
 from gan_course.models import stylegan
+from gan_course.models.growing import active
 from gan_course.systems import build, recipe
 
 SMALL = dict(resolution=16, latent_dim=6, base=64, max_width=8)
@@ -169,6 +171,9 @@ def test_onnx_gives_the_same_pictures(generator, tmp_path):
 # --- training -------------------------------------------------------------------------------------------
 
 
+GROWN = dict(start=4, resolution=8, d_network="stylegan")
+
+
 def trainer(**chosen):
     small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, max_batch=8, mapping=2)
     return build(recipe(model="stylegan", **small | dict(fade_images=16, stable_images=16) | chosen))
@@ -186,7 +191,7 @@ def faces():
 
 
 @pytest.mark.parametrize(
-    "chosen", [{}, dict(start=4, resolution=8), dict(style="modulated"), dict(mixing=0.0)], ids=str
+    "chosen", [{}, dict(GROWN), dict(d_network="stylegan"), dict(style="modulated"), dict(mixing=0.0)], ids=str
 )
 def test_all_weights_move_and_the_averages_follow(faces, chosen):
     gan = trainer(**chosen)
@@ -202,6 +207,30 @@ def test_all_weights_move_and_the_averages_follow(faces, chosen):
     for network in (gan.generator, gan.ema_generator):
         assert np.abs(np.asarray(network.average)).max() > 0
     np.testing.assert_array_equal(gan.ema_generator.planes[2], gan.generator.planes[2])
+
+
+def test_the_light_discriminator_by_hand(tmp_path):
+    network = stylegan.LightDiscriminator(16, base=16, max_width=8, group_size=2)
+    assert [tuple(v.shape) for v in network.trainable_variables][::2] == [
+        (3, 3, 3, 4), (3, 3, 4, 8), (3, 3, 9, 8), (128, 8), (8, 1)
+    ]  # fmt: skip
+    x = pictures = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 3)).astype("float32")
+    for down in network.downs:  # unfused: convolve, then average 2x2
+        plain = layers.EqualisedConv2D(down.filters)
+        plain.build(x.shape)
+        plain.set_weights(down.get_weights())
+        x = to_numpy(active(layers.downsample(plain(x))))
+    x = to_numpy(active(network.last(layers.MinibatchStdDev(2)(x)))).reshape(4, -1)
+    np.testing.assert_allclose(
+        to_numpy(network(pictures)), to_numpy(network.score(active(network.dense(x)))), rtol=1e-4, atol=1e-5
+    )
+    network.save(tmp_path / "d.keras")
+    again = keras.models.load_model(tmp_path / "d.keras")
+    np.testing.assert_array_equal(to_numpy(network(pictures)), to_numpy(again(pictures)))
+    with pytest.raises(CourseError, match="cannot grow"):
+        network.grow(3)
+    with pytest.raises(CourseError, match="d_network is vgg; give one of light, stylegan"):
+        trainer(d_network="vgg")
 
 
 def test_mixing_takes_the_later_layers_from_another_face(faces):
@@ -226,7 +255,7 @@ def test_mixing_takes_the_later_layers_from_another_face(faces):
 def test_resumed_it_ends_with_the_same_bits(faces, tmp_path):
     from gan_course.training import checkpoints
 
-    whole, first, second = (trainer(start=4, resolution=8) for _ in range(3))
+    whole, first, second = (trainer(**GROWN) for _ in range(3))
     fit(whole, faces, 5)
     fit(first, faces, 3)  # in the fade
     assert first.stage.fading
@@ -245,7 +274,8 @@ def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_
         "--resolution 16 --width 4 --max-width 8 --batch-size 8 --latent-dim 6 --mapping 2",
     )
     options = f"train stylegan --data {face_folder} --out {run} --steps 2 --epoch 2 --start 8 --fade-images 8 {small}"
-    assert main([*options.split(), "--stable-images", "8"]) == 0
+    refused(main([*options.split(), "--stable-images", "8"]), "cannot grow", "--start 16")
+    assert main([*options.split(), "--stable-images", "8", "--d-network", "stylegan"]) == 0
     for psi in ("1", "0.5"):
         assert main(["sample", run, "--count", "4", "--psi", psi, "--out", str(tmp_path / f"{psi}.png")]) == 0
     assert (tmp_path / "1.png").read_bytes() != (tmp_path / "0.5.png").read_bytes()

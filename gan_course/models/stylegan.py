@@ -24,11 +24,12 @@ from gan_course.layers import (
     Constant,
     EqualisedConv2D,
     EqualisedDense,
+    MinibatchStdDev,
     ModulatedConv2D,
     Noise,
     PixelNorm,
 )
-from gan_course.models import dcgan, progan
+from gan_course.models import progan
 from gan_course.models.growing import Growing, GrowingGenerator, active
 
 STYLES = ("adain", "modulated", None)
@@ -269,40 +270,59 @@ class Discriminator(progan.Discriminator):
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
-class PlainDiscriminator(Growing):
-    """D: the DCGAN's (`gan_course.models.dcgan.build_discriminator`), for a StyleGAN that is not grown.
+class LightDiscriminator(Growing):
+    """D for a StyleGAN that is not grown: the DCGAN's form of the ProGAN's parts.
 
-    No layer works at the full resolution, so a step costs a fraction of the paper's D (benchmarks/README.md).
+        each size down to 8x8: conv 4x4 of stride 2;  at 4x4: minibatch deviation, conv 3x3, Dense, Dense(1)
+
+    The first convolution takes the pictures themselves, so no layer works on many maps of the full size: a step costs a
+    fraction of the paper's D. All layers have the equalised rate, so D learns at G's rate. Its maps at half the size
+    have base / (resolution / 4) channels, and double downwards.
     """
 
-    def __init__(self, resolution=64, width=32, max_width=256, name="discriminator"):
-        super().__init__(resolution, width * resolution, max_width, 0, True, name)
-        self.width = width
-        self.network = dcgan.build_discriminator(resolution, width, max_width)
+    def __init__(self, resolution=64, base=512, max_width=256, group_size=4, name="discriminator"):
+        super().__init__(resolution, base, max_width, 0, True, name)
+        self.group_size, self.downs, before = group_size, [], 3
+        for level in reversed(range(3, self.full_level + 1)):
+            down = EqualisedConv2D(self.channels(level - 2), resample="down")
+            self.downs.append(self._build(down, 2**level, 2**level, before))
+            before = down.filters
+        self.deviation = self._build(MinibatchStdDev(group_size), 4, 4, before)
+        self.last = self._build(EqualisedConv2D(before), 4, 4, before + 1)
+        self.dense = self._build(EqualisedDense(before), 16 * before)
+        self.score = self._build(EqualisedDense(1, gain=1.0, dtype="float32"), before)
         self.built = True
 
     def grow(self, level=None, alpha=1.0):
         if level not in (None, self.full_level):
-            raise CourseError(f"The DCGAN's discriminator cannot grow; start at {self.resolution}.")
+            raise CourseError(
+                f"The light discriminator cannot grow; give --start {self.resolution}, or --d-network stylegan."
+            )
         return super().grow(level, alpha)
 
     @property
     def input_shape(self):
-        return self.network.input_shape
+        return (None, self.resolution, self.resolution, 3)
 
     @property
     def output_shape(self):
-        return self.network.output_shape
+        return (None, 1)
 
     def layers_in_use(self):
         """Return the layers with weights."""
-        return self.network.layers
+        return [*self.downs, self.last, self.dense, self.score]
 
-    def call(self, pictures):
-        return self.network(pictures)
+    def call(self, x):
+        for down in self.downs:
+            x = active(down(x))
+        x = active(self.last(self.deviation(x)))
+        return self.score(active(self.dense(ops.reshape(x, (-1, 16 * x.shape[-1])))))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 1)
 
     def get_config(self):
-        return {name: getattr(self, name) for name in ("resolution", "width", "max_width", "name")}
+        return {name: getattr(self, name) for name in ("resolution", "base", "max_width", "group_size", "name")}
 
 
 def build_generator(resolution=64, latent_dim=512, base=8192, max_width=512, **parts):
