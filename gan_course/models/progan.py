@@ -96,9 +96,6 @@ class Generator(GrowingGenerator):
             x = self.norm(active(conv(x)))
         return self.pictures(x, before)
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0][0] if self.condition_dim else input_shape[0], *self.output_shape[1:])
-
     def get_config(self):
         return super().get_config() | {"latent_dim": self.latent_dim}
 
@@ -178,9 +175,6 @@ class Discriminator(Growing):
         x = active(self.last(x))
         x = ops.reshape(x, (-1, 16 * self.channels(1)))
         return self.score(active(self.dense(x)))
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0][0] if self.condition_dim else input_shape[0], 1)
 
     def get_config(self):
         return super().get_config() | {"group_size": self.group_size}

@@ -45,7 +45,7 @@ class Mapping(keras.layers.Layer):
 
     def __init__(self, latent_dim=512, depth=8, lr_multiplier=0.01, **kwargs):
         super().__init__(**kwargs)
-        self.latent_dim, self.depth, self.lr_multiplier = latent_dim, depth, lr_multiplier
+        self.latent_dim = latent_dim
         self.norm = PixelNorm()
         self.dense = [EqualisedDense(latent_dim, lr_multiplier=lr_multiplier) for _ in range(depth)]
 
@@ -58,13 +58,6 @@ class Mapping(keras.layers.Layer):
         for layer in self.dense:
             x = active(layer(x))
         return x
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        names = ("latent_dim", "depth", "lr_multiplier")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -80,9 +73,7 @@ class StyledLayer(keras.layers.Layer):
 
     def __init__(self, channels, convolve="same", style="adain", noise=True, fused=True, **kwargs):
         super().__init__(**kwargs)
-        self.channels, self.convolve, self.style, self.fused = channels, convolve, style, fused
-        self.has_noise = noise
-        self.conv = None
+        self.channels, self.style, self.conv = channels, style, None
         if convolve:
             kind = ModulatedConv2D if style == "modulated" else EqualisedConv2D
             self.conv = kind(channels, use_bias=False, resample="up" if convolve == "up" else None, fused=fused)
@@ -112,14 +103,6 @@ class StyledLayer(keras.layers.Layer):
         if self.style == "modulated":
             return x * 2**0.5  # what the ReLU has taken; elsewhere the kernel's gain makes up for it
         return self.finish(x, style) if self.style == "adain" else self.finish(x)
-
-    def compute_output_shape(self, input_shape, *others):
-        factor = 2 if self.convolve == "up" else 1
-        return (input_shape[0], *(n and factor * n for n in input_shape[1:3]), self.channels)
-
-    def get_config(self):
-        names = ("channels", "convolve", "style", "fused")
-        return super().get_config() | {name: getattr(self, name) for name in names} | {"noise": self.has_noise}
 
 
 @keras.saving.register_keras_serializable(package="gan_course", name="StyleGANGenerator")
@@ -244,9 +227,6 @@ class Generator(GrowingGenerator):
 
     def call(self, latent, training=False):
         return self.synthesize(self.map(latent), "random" if training else "fixed")
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *self.output_shape[1:])
 
     def get_config(self):
         config = super().get_config()
