@@ -32,7 +32,7 @@ from PIL import Image
 
 from gan_course import settings
 from gan_course.data.archive import find_images, is_image
-from gan_course.errors import CourseError, CourseWarning
+from gan_course.errors import CourseError, CourseWarning, whole_number
 from gan_course.files import atomic_write
 from gan_course.progress import progress
 
@@ -458,12 +458,6 @@ def _claim(out, wanted):
     (out / IMAGES).mkdir(exist_ok=True)
 
 
-def _whole_number(name, value, low, high):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise CourseError(f"{name} is {value!r}; give a whole number from {low} to {high}.")
-    return int(value)
-
-
 def render(out, count=12000, seed=0, resolution=128, workers=None):
     """Render `count` labelled faces into the folder `out`, in CelebA's layout; returns its path.
 
@@ -475,12 +469,12 @@ def render(out, count=12000, seed=0, resolution=128, workers=None):
     Raises CourseError for a wrong number, a folder of other images or settings, or a full disk.
     """
     out = settings.expand(out)
-    count = _whole_number("count", count, 1, 999_999)
-    seed = _whole_number("seed", seed, 0, 2**63 - 1)
-    resolution = _whole_number("resolution", resolution, 16, 2048)
+    count = whole_number("count", count, 1, 999_999)
+    seed = whole_number("seed", seed, 0, 2**63 - 1)
+    resolution = whole_number("resolution", resolution, 16, 2048)
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = _whole_number("workers", workers, 1, 1024)
+    workers = whole_number("workers", workers, 1, 1024)
     try:
         _claim(out, {"version": VERSION, "seed": seed, "resolution": resolution, "count": count})
         _draw_missing(out, count, seed, resolution, min(workers, 61))  # 61: the most that Windows allows
