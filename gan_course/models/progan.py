@@ -36,16 +36,9 @@ class Generator(GrowingGenerator):
     """
 
     def __init__(
-        self,
-        resolution=64,
-        latent_dim=512,
-        base=8192,
-        max_width=512,
-        condition_dim=0,
-        fused=True,
-        full_size=False,
+        self, resolution=64, latent_dim=512, base=8192, max_width=512, condition_dim=0, fused=True, full_size=False,
         name="generator",
-    ):
+    ):  # fmt: skip
         super().__init__(resolution, base, max_width, condition_dim, fused, name, full_size=full_size)
         self.latent_dim = latent_dim
         wide = self.channels(1)

@@ -122,20 +122,9 @@ class Generator(GrowingGenerator):
     """
 
     def __init__(
-        self,
-        resolution=64,
-        latent_dim=512,
-        base=8192,
-        max_width=512,
-        mapping=8,
-        style="adain",
-        constant=True,
-        noise=True,
-        spread=0.0,
-        fused=True,
-        full_size=False,
-        name="generator",
-    ):
+        self, resolution=64, latent_dim=512, base=8192, max_width=512, mapping=8, style="adain", constant=True,
+        noise=True, spread=0.0, fused=True, full_size=False, name="generator",
+    ):  # fmt: skip
         super().__init__(resolution, base, max_width, 0, fused, name, full_size=full_size)
         if style not in STYLES:
             raise CourseError(f"There is no style '{style}'; choose one of {', '.join(map(str, STYLES))}.")
@@ -161,12 +150,11 @@ class Generator(GrowingGenerator):
             self.to_rgb.append(self._build(EqualisedConv2D(3, 1, gain=1.0, dtype="float32"), size, size, here))
         fixed = dict(trainable=False, dtype="float32")
         self.average = self.add_weight(shape=(latent_dim,), initializer="zeros", name="average_w", **fixed)
-        self.planes = [
-            self.add_weight(
-                shape=(1, s, s, 1), initializer=keras.initializers.RandomNormal(stddev=1.0), name=f"noise_{i}", **fixed
-            )
-            for i, s in enumerate(self.sizes)
-        ]
+        self.planes = []
+        for i, side in enumerate(self.sizes):
+            normal = keras.initializers.RandomNormal(stddev=1.0)
+            plane = self.add_weight(shape=(1, side, side, 1), initializer=normal, name=f"noise_{i}", **fixed)
+            self.planes.append(plane)
         self.seeds = keras.random.SeedGenerator(0)
         self.built = True
 
