@@ -148,6 +148,8 @@ def test_the_picture():
     assert (first != moved).any(-1)[:, :460].sum() > 200 and (first != moved).any(-1)[:, 500:].sum() > 200
     # What is kept as pixels from picture to picture is what a fresh drawing gives.
     np.testing.assert_array_equal(moved, gan_lab.Picture(lab.model).draw())
+    assert "60" in lab.alt and "of 25 modes" in lab.alt
+    assert lab.figure().get_size_inches().tolist() == [9.2, 5.4]
 
 
 def test_the_heat_map_is_the_right_way_up():

@@ -234,7 +234,7 @@ class GanLab:
     limit: after so many steps play stops by itself, so that a forgotten notebook comes to rest.
     steps_per_picture: training steps between two pictures; it changes the speed and not the result.
 
-    `controls()` returns the widget. `advance`, `picture` and `film` do without one.
+    `controls()` returns the widget. `advance`, `picture`, `figure` and `film` do without one.
     """
 
     FPS = 15  # pictures a second at most: more would queue up in a browser far away
@@ -268,6 +268,25 @@ class GanLab:
     def picture(self):
         """Return the picture of now, uint8 (540, 920, 3)."""
         return self._view.draw()
+
+    def figure(self):
+        """Return the picture of now as a matplotlib figure of its own."""
+        view = Picture(self.model)
+        view.draw()
+        for artist in view.moving:
+            artist.set_animated(False)  # else savefig leaves them out
+        return view.figure
+
+    @property
+    def alt(self):
+        """The picture of now in words, one sentence."""
+        history, data = self.model.history, self.model.data
+        places, here = _names(data)
+        return (
+            f"Real points of a {data.name} and a GAN's points at step {self.model.step} over the discriminator's heat map: "
+            f"{history['modes'][-1]} of {len(data.centres)} {places} found, {history['share'][-1]:.0%} of the points "
+            f"on {here}."
+        )
 
     def film(self, steps, pages=6, size=264):
         """Train `steps` steps; return `pages` pictures of the plane alone, evenly spaced, the first of now.
