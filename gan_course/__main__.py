@@ -23,11 +23,9 @@ def celeba(options):
     from gan_course.data import fetch
 
     folder = options.out or settings.data_folder() / "celeba"
-    faces = fetch.fetch(options.source, folder, accept=options.yes or None)
+    faces = fetch.fetch(options.source, folder, accept=options.yes)
     print("\n".join(faces.notes))
-    print(
-        f"{len(faces)} faces are in {folder}. Train with --data {folder}; for the lessons, set GAN_COURSE_FACES to it."
-    )
+    print(f"{len(faces)} faces are in {folder}. Train with --data {folder}; for lessons, set GAN_COURSE_FACES to it.")
 
 
 def train(options):
@@ -65,24 +63,14 @@ def evaluate(options):
 
     if options.out and options.out.is_dir():
         raise CourseError(f"--out is '{options.out}', a folder; give a file to write, such as result.json.")
-    other = metrics.read(options.compare) if options.compare else None  # told before the long work
-    result = metrics.evaluate(
-        options.target,
-        options.data,
-        options.split,
-        options.count,
-        options.seed,
-        options.features,
-        options.part,
-        options.resolution,
-    )
+    others = [metrics.read(options.compare)] if options.compare else []  # told before the long work
+    chosen = {name: getattr(options, name) for name in "split count seed features part resolution".split()}
+    result = metrics.evaluate(options.target, options.data, **chosen)
     try:
-        table = metrics.comparison_table(result, other) if other else metrics.comparison_table(result)
+        print("\n".join(metrics.comparison_table(result, *others)))
     except CourseError:  # not to be compared; what was measured is not lost
         print("\n".join(metrics.comparison_table(result)))
         raise
-    else:
-        print("\n".join(table))
     finally:  # after the numbers were shown, in case the file cannot be written
         if options.out:
             metrics.save(options.out, result)
@@ -91,9 +79,8 @@ def evaluate(options):
 def attributes(options):
     from gan_course.training import classifier
 
-    _, table = classifier.train(
-        options.data, options.out, width=options.width, seed=options.seed, epochs=options.epochs
-    )
+    chosen = dict(width=options.width, seed=options.seed, epochs=options.epochs)
+    _, table = classifier.train(options.data, options.out, **chosen)
     print(classifier.table_text(table))
     print(f"The network is in {options.out}; report.json there holds these numbers.")
 

@@ -1,5 +1,7 @@
 """The one exception that stands for a user's mistake."""
 
+from numbers import Real
+
 
 class CourseError(Exception):
     """A mistake that the user can mend.
@@ -7,6 +9,13 @@ class CourseError(Exception):
     Its text is one sentence that names the file or value and the remedy. The command line
     prints it without a traceback and exits with status 2.
     """
+
+
+def whole_number(name, value, low, high):
+    """Return `value` as an int; raise `CourseError` unless it is a whole number from `low` to `high`."""
+    if not isinstance(value, Real) or not low <= value <= high or value != int(value):
+        raise CourseError(f"{name} is {value!r}; give a whole number from {low} to {high}.")
+    return int(value)
 
 
 class CourseWarning(UserWarning):

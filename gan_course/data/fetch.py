@@ -99,14 +99,13 @@ class _Incomplete(Exception):
     """The connection broke; what has come is kept in the .part file."""
 
 
-def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_URL):
+def fetch(source, out=None, accept=False, kaggle_url=KAGGLE_URL, drive_url=DRIVE_URL):
     """Put CelebA into the folder `out` and return it opened (`gan_course.data.celeba.FaceFolder`).
 
     `source`: 'kaggle', 'drive', or the path of a folder or zip (of a folder of that name: './kaggle').
     `out`: default `data/celeba`.
-    `accept`: None to show the licence and ask on the terminal; True to show it and go on; or a function that
-    is given its text and returns True or False. A path needs no acceptance: its files were accepted when
-    they were downloaded.
+    `accept`: True where the user has accepted the licence; else it is shown and the terminal asked. A path needs
+    no acceptance: its files were accepted when they were downloaded.
     `kaggle_url`, `drive_url`: for tests.
 
     A file that is there already is not downloaded again. Of a path, files are hard-linked into `out` where
@@ -137,15 +136,10 @@ def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_
 
 
 def _agree(accept):
-    if not callable(accept):
-        print(LICENCE)
-    if accept is None:
-        if not sys.stdin or not sys.stdin.isatty():
-            raise CourseError("CelebA's licence must be accepted before the download; read it and add --yes.")
-        accept = input("Do you accept these terms? [y/n] ").strip().lower() in ("y", "yes")
-    elif callable(accept):
-        accept = accept(LICENCE)
-    if not accept:
+    print(LICENCE)
+    if not accept and (not sys.stdin or not sys.stdin.isatty()):
+        raise CourseError("CelebA's licence must be accepted before the download; read it and add --yes.")
+    if not accept and input("Do you accept these terms? [y/n] ").strip().lower() not in ("y", "yes"):
         raise CourseError(
             "CelebA's licence was not accepted, so nothing was downloaded; lessons use the cartoon faces."
         )

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from gan_course import pretrained
-from gan_course.data.celeba import is_image, open_faces
+from gan_course.data.archive import is_image, some
+from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import load
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.metrics.evaluation import CROP, framing
+from gan_course.metrics.evaluation import framing
 from gan_course.training import classifier
 
 LEAST = 20  # faces; a share of fewer is luck
@@ -145,7 +146,7 @@ def measure_groups(target, data, groups, part="test"):
     network, attributes = attribute_network(target)
     source = open_faces(data)
     group = pd.Series(groups_of(source, groups), index=source.names)
-    images, names = load(source, network.input_shape[1], part, crop=CROP)
+    images, names = load(source, network.input_shape[1], part)
     group = group[names].to_numpy(dtype=str)
     small = _sorted_out(group)[1]  # before the work
     labels = pd.DataFrame(np.nan, names, attributes)
@@ -166,17 +167,13 @@ def _cautions(source, names, network, labels, groups, small):
     if nobody := int((groups == NOBODY).sum()):
         found.append(f"Faces in no group, which are left out: {nobody} of {len(groups)}.")
     if small:
-        found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({_some(small)}).")
+        found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({some(small)}).")
     unknown = labels.columns[labels.isna().all()].tolist()
     if len(unknown) == len(labels.columns):
         found.append(f"'{source.path}' has no labels of these attributes, so only what the network says is measured.")
     elif unknown:
-        found.append(f"'{source.path}' has no labels of {_some(unknown)}.")
+        found.append(f"'{source.path}' has no labels of {some(unknown)}.")
     return found
-
-
-def _some(names):
-    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def groups_text(table):

@@ -15,17 +15,10 @@ from gan_course.training import augment as augmentation
 from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, option, require
 
 # Layers whose output for one picture does not depend on the others in the batch.
-PER_PICTURE = (
-    keras.layers.InputLayer,
-    keras.layers.Dense,
-    keras.layers.Conv2D,
-    keras.layers.Activation,
-    keras.layers.LeakyReLU,
-    keras.layers.ReLU,
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-    keras.layers.Reshape,
-)
+PER_PICTURE = [
+    getattr(keras.layers, name)
+    for name in "InputLayer Dense Conv2D Activation LeakyReLU ReLU Dropout Flatten Reshape".split()
+]
 
 
 def scores_each_picture_alone(part):

@@ -164,33 +164,13 @@ class GrowingGAN(GAN):
     The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
     """
 
-    def __init__(
-        self,
-        generator,
-        discriminator,
-        schedule,
-        *,
-        loss="wasserstein",
-        gp_weight=10.0,
-        drift=1e-3,
-        ema_decay=0.999,
-        name="growing_gan",
-        **options,
-    ):
+    def __init__(self, generator, discriminator, schedule, *, name="growing_gan", **options):
         sizes = generator.resolution, discriminator.resolution, schedule.resolution
         if len(set(sizes)) > 1:
             raise CourseError(f"Generator, discriminator and schedule are for {sizes} pixels; build all for one size.")
         self.first_steps = _first_steps(generator, schedule)
-        super().__init__(
-            generator.grow(),
-            discriminator.grow(),
-            loss=loss,
-            gp_weight=gp_weight,
-            drift=drift,
-            ema_decay=ema_decay,
-            name=name,
-            **options,
-        )
+        options = dict(loss="wasserstein", gp_weight=10.0, drift=1e-3, ema_decay=0.999) | options
+        super().__init__(generator.grow(), discriminator.grow(), name=name, **options)
         self.ema_generator.full_size = True
         self.schedule, self.stage, self.traces = schedule, None, {}
         # Alpha for the compiled step. (Computed there it would need float64, which Apple's GPUs lack.)
@@ -305,13 +285,16 @@ class ProGANConfig(GANConfig):
             self.resolution, self.fade_images, self.stable_images, batches, self.rate, min(self.start, self.resolution)
         )
 
+    @property
+    def base(self):
+        """The networks' `base`, which gives `width` channels at the last resolution."""
+        return self.width * self.resolution // 2
+
     def network(self):
-        return progan.build_generator(
-            self.resolution, self.latent_dim, self.width * self.resolution // 2, self.max_width
-        )
+        return progan.build_generator(self.resolution, self.latent_dim, self.base, self.max_width)
 
     def discriminator(self):
-        return progan.build_discriminator(self.resolution, self.width * self.resolution // 2, self.max_width)
+        return progan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
         gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), **self.gan_options())
@@ -319,8 +302,7 @@ class ProGANConfig(GANConfig):
         return gan
 
     def dataset(self, source, start_step=0):
-        options = dict(mirror=self.mirror, seed=self.seed, start_step=start_step)
-        return scheduled_faces(source, self.schedule(), **options)
+        return scheduled_faces(source, self.schedule(), start_step=start_step, mirror=self.mirror, seed=self.seed)
 
     def images_at(self, step):
         return self.schedule().images_at(step)

@@ -28,22 +28,9 @@ class StyleGAN(GrowingGAN):
     - The default loss is the non-saturating one with R1.
     """
 
-    def __init__(
-        self,
-        generator,
-        discriminator,
-        schedule,
-        *,
-        mixing=0.9,
-        loss="non_saturating",
-        gp_weight=0.0,
-        drift=0.0,
-        r1_gamma=10.0,
-        name="stylegan",
-        **options,
-    ):
+    def __init__(self, generator, discriminator, schedule, *, mixing=0.9, name="stylegan", **options):
         require("mixing", mixing, (lambda value: 0 <= value <= 1, "a probability from 0 to 1"))
-        options |= dict(loss=loss, gp_weight=gp_weight, drift=drift, r1_gamma=r1_gamma)
+        options = dict(loss="non_saturating", gp_weight=0.0, drift=0.0, r1_gamma=10.0) | options
         super().__init__(generator, discriminator, schedule, name=name, **options)
         self.mixing = mixing
 
@@ -93,25 +80,17 @@ class StyleGANConfig(ProGANConfig):
     start: int = option(1024, "first resolution; from that of --resolution on the networks are not grown")
 
     def network(self):
-        return stylegan.build_generator(
-            self.resolution,
-            self.latent_dim,
-            self.width * self.resolution // 2,
-            self.max_width,
-            mapping=self.mapping,
-            style=self.style,
-            spread=self.spread,
-        )
+        parts = dict(mapping=self.mapping, style=self.style, spread=self.spread)
+        return stylegan.build_generator(self.resolution, self.latent_dim, self.base, self.max_width, **parts)
 
     def sample(self, network, count, seed=0, psi=1.0):
         """Return `count` pictures, uint8; psi: see `gan_course.models.stylegan.Generator.map`."""
         return sampling.generate(network, count, seed, draw=lambda z: network.synthesize(network.map(z, psi)))
 
     def discriminator(self):
-        base = self.width * self.resolution // 2
         if self.d_network == "light":
-            return stylegan.LightDiscriminator(self.resolution, base, 2 * self.max_width)
-        return stylegan.build_discriminator(self.resolution, base, self.max_width)
+            return stylegan.LightDiscriminator(self.resolution, self.base, 2 * self.max_width)
+        return stylegan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
         gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), mixing=self.mixing, **self.gan_options())
