@@ -360,9 +360,10 @@ def download(url, final, source, size=None, params=None, auth=None, headers=None
         except (requests.RequestException, _Incomplete) as error:
             failures = failures + 1 if _size(part) <= had else 1
             if failures >= TRIES:
+                why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
                 raise CourseError(
                     f"The download of '{final.name}' from {urlsplit(url).hostname} broke off "
-                    f"({_short(error)}); run the same command again and it goes on where it stopped."
+                    f"({why}); run the same command again and it goes on where it stopped."
                 ) from error
             time.sleep(wait * failures)
 
@@ -377,8 +378,7 @@ def _download_once(session, url, part, name, source, size, params, auth, headers
         headers["Range"] = f"bytes={had}-"
     with session.get(url, params=params, auth=auth, headers=headers, stream=True, timeout=(20, 60)) as answer:
         if answer.status_code == 416:  # nothing beyond what is here: complete, or another file's rest
-            total = _total(answer.headers.get("Content-Range"))
-            if had and total == had:
+            if had and answer.headers.get("Content-Range", "").endswith(f"/{had}"):
                 return _named_md5(answer)
             part.unlink(missing_ok=True)
             raise _Incomplete("the server refused to go on")
@@ -439,19 +439,10 @@ def _stop_on_refusal(answer, name, source, params):
     raise CourseError(f"{where} does not give '{name}' (HTTP {code}); {ADVICE[source]}.")
 
 
-def _total(content_range):
-    match = re.search(r"/(\d+)$", content_range or "")
-    return int(match.group(1)) if match else None
-
-
 def _named_md5(answer):
     """Return the md5 (hex) in Google Storage's header, where Kaggle's files lie, or None."""
     match = re.search(r"md5=([A-Za-z0-9+/]+=*)", answer.headers.get("X-Goog-Hash", ""))
     return base64.b64decode(match.group(1)).hex() if match else None
-
-
-def _short(error):
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
 def _part(final):
