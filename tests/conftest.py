@@ -1,7 +1,6 @@
 """What several test files need: a small CelebA folder of noise, and tiny networks."""
 
 import io
-import sys
 
 import numpy as np
 import pytest
@@ -28,16 +27,6 @@ def write_faces(folder, count=40, size=24, seed=0):
     rows = [f"{name} {'1' if i % 2 else '-1'}" for i, name in enumerate(names)]
     (folder / "list_attr_celeba.txt").write_text("\n".join([str(count), "Smiling", *rows]) + "\n")
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_to_compile():
-    """Without TensorFlow's graph optimiser, which takes a third of the time that a small step is compiled in.
-
-    The lessons in the smoke profile, and the processes that tests start, run with it.
-    """
-    if tensorflow := sys.modules.get("tensorflow"):
-        tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture(scope="session")
