@@ -6,13 +6,13 @@
 A network that has seen only faces in one frame draws nothing alike for a face that is small, turned or at the edge.
 """
 
-import io
 import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from gan_course.data.pipeline import BROKEN, upright
 from gan_course.errors import CourseError
 
 # In shares of the square's side, measured on 242 pictures of CelebA with OpenCV's eye finder, cut by `pipeline.crop_box`.
@@ -108,9 +108,8 @@ def _open(picture):
         return Image.fromarray(picture)
     path = Path(picture)
     try:
-        image = Image.open(io.BytesIO(path.read_bytes()), formats=("JPEG", "PNG"))
-        return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return upright(path.read_bytes())
+    except BROKEN as error:
         raise CourseError(f"'{path}' cannot be read as a JPEG or PNG picture: {error}.") from None
 
 

@@ -54,21 +54,27 @@ def crop_box(width, height):
     return left, upper, left + side, upper + side
 
 
+def upright(data):
+    """Bytes of a JPEG or PNG -> RGB image (Pillow's), upright as the camera says that it was held. Raises one of `BROKEN`."""
+    # No other format, whatever the file is called: Pillow hands PostScript to another program.
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        image.load()
+        with suppress(Exception):  # damaged EXIF data raises many kinds, and the picture may be sound
+            ImageOps.exif_transpose(image, in_place=True)
+        return image.convert("RGB")
+
+
 def _decode(data, resolution):
-    """Bytes of a JPEG or PNG -> uint8 (resolution, resolution, 3), upright as the camera says that it was held.
+    """Bytes of a JPEG or PNG -> uint8 (resolution, resolution, 3), see `upright`.
 
     Lanczos is the article's filter (Pillow's old name for it was ANTIALIAS) and ProGAN's. When it shrinks
     a picture, Pillow widens it to cover every source pixel, so fine stripes turn grey instead of into false
     patterns; it keeps more detail than the box or triangle filter. JPEG's own quick shrinking
     (`Image.draft`) is not used: a second filter before the first would change the result.
     """
-    # No other format, whatever the file is called: Pillow hands PostScript to another program.
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-        image.load()
-        with suppress(Exception):  # damaged EXIF data raises many kinds, and the picture may be sound
-            ImageOps.exif_transpose(image, in_place=True)
-        box = crop_box(*image.size)
-        return np.asarray(image.convert("RGB").resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box))
+    image = upright(data)
+    box = crop_box(*image.size)
+    return np.asarray(image.resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box))
 
 
 def _decode_all(source, names, resolution):

@@ -29,7 +29,7 @@ class StyleMixer:
         self.generator, self.seeds, self.psi, self.size = generator, list(seeds), psi, size
         self.from_second = set(bands(generator)["coarse"])
         self.noise_seed = 0  # 0: the generator's fixed noise
-        self.synthesize = compiled(generator.synthesize)  # a tenth of the time, after the first picture
+        self.synthesize = compiled(generator.synthesize)  # quicker, after the first picture
 
     def styles(self):
         """Return the w of the first face, of the second, and of the mixture, (3, L, latent_dim)."""
