@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -54,8 +55,25 @@ def sample(options):
         raise CourseError(f"--seed is {options.seed}; give 0 or more.")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
-    show.save(options.out, show.sheet(pretrained.find(options.name).sample(options.count, options.seed, options.psi)))
+    found = pretrained.find(options.name)
+    if hasattr(options, "text"):
+        page = _drawn_from_text(found, options)
+    else:
+        page = show.sheet(found.sample(options.count, options.seed, options.psi))
+    show.save(options.out, page)
     print(f"{options.count} faces are in {options.out}.")
+
+
+def _drawn_from_text(found, options):
+    """Return one picture of the sentences' faces, a row each, and say what was understood of them."""
+    from gan_course.training.text import captioned
+
+    found.reads()
+    understood = [found.config.understand(found.network, text) for text in options.text]  # all, before the work
+    for text, one in zip(options.text, understood, strict=True):
+        print(f"'{textwrap.shorten(text, 60)}': {one}.")
+    sample = {text: found.sample(options.count, options.seed, texts=[text]) for text in options.text}
+    return captioned({textwrap.shorten(text, 130): faces for text, faces in sample.items()})
 
 
 def evaluate(options):
@@ -131,6 +149,13 @@ def parser(systems=True):
     p.add_argument("name", metavar="RUN|NAME", help="folder of a run, or the name of weights that the course ships")
     p.add_argument("--count", type=int, default=36, help="how many faces")
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces")
+    p.add_argument(
+        "--text",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="SENTENCE",
+        help="text: what to draw, such as 'A man with a beard.'; may be repeated",
+    )
     p.add_argument("--psi", type=float, default=1.0, help="StyleGAN: below 1, more usual faces and fewer kinds of them")
     p.add_argument("--out", type=path, default=Path("sheet.png"), help="the picture to write")
     p.set_defaults(run=sample)

@@ -70,13 +70,24 @@ class Found:
     config: object
     about: dict
 
-    def sample(self, count, seed=0, psi=1.0):
-        """Return `count` pictures, uint8. psi: of StyleGAN's truncation; other networks have only 1."""
+    def sample(self, count, seed=0, psi=1.0, texts=None):
+        """Return `count` pictures, uint8. psi: of StyleGAN's truncation; other networks have only 1.
+
+        texts: sentences to draw in turn, for a network that reads.
+        """
+        if texts:
+            self.reads()
+            return self.config.sample(self.network, count, seed, texts)
         if psi == 1:
             return self.config.sample(self.network, count, seed)
         if not hasattr(self.network, "average"):
             raise CourseError(f"A {self.config.model} has no average w to truncate to; leave out psi.")
         return self.config.sample(self.network, count, seed, psi)
+
+    def reads(self):
+        """Raise `CourseError` unless the network draws what a sentence says."""
+        if not hasattr(self.config, "understand"):
+            raise CourseError(f"A {self.config.model} reads no sentences; give a network of the system 'text'.")
 
 
 def find(target):

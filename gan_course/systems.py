@@ -10,8 +10,9 @@ from gan_course.training.classifier import AttributesConfig
 from gan_course.training.gan import DCGANConfig
 from gan_course.training.growing import ProGANConfig
 from gan_course.training.stylegan import StyleGANConfig
+from gan_course.training.text import TextConfig
 
-SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, StyleGANConfig, AttributesConfig)}
+SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, StyleGANConfig, TextConfig, AttributesConfig)}
 
 
 def system(name):

@@ -13,6 +13,7 @@ measures an attribute network, group by group. `path_length` and `separability` 
 
 from gan_course import backend  # before Keras, in every module of this package
 from gan_course.latent.sampling import generate
+from gan_course.metrics.agreement import agreement, by_attribute, chance, measure_text, placed, r_precision, spread
 from gan_course.metrics.callback import Distance
 from gan_course.metrics.distances import distances, frechet_distance, kernel_distance, precision_recall
 from gan_course.metrics.evaluation import comparison_table, evaluate, read, real_pictures, save

@@ -9,7 +9,7 @@ from PIL import Image
 from gan_course import pretrained, show
 from gan_course.data import toon
 from gan_course.errors import CourseError
-from gan_course.models import attributes
+from gan_course.models.attributes import feature_extractor
 from gan_course.progress import progress
 
 
@@ -79,19 +79,20 @@ class FaceFeatures(_Features):
     """The features of an attribute network at 64x64; works offline. The distance in them is called FFD.
 
     `network`: the name of shipped weights (a judge, such as 'attributes-toon-judge'), or a network that
-    `models.attributes.build` made.
+    `models.attributes.build` made, with the attributes of its logits. `judge` is the network, `attributes` its logits'.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, attributes=()):
         name = network
         if isinstance(name, str):
             if name not in (judges := pretrained.names(draws=False)):
                 known = ", ".join(judges) or "none in this copy"
                 raise CourseError(f"'{name}' is no attribute network that the course ships; shipped: {known}.")
-            network = pretrained.load(name)
+            network, attributes = pretrained.load(name), pretrained.config(name).attributes
         else:
             name = network.name
-        size, model = network.input_shape[1], attributes.feature_extractor(network)
+        self.judge, self.attributes = network, list(attributes)
+        size, model = network.input_shape[1], feature_extractor(network)
         super().__init__(name, model, size, "face-feature Frechet distance (FFD)", "FFD")
 
 

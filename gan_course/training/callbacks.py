@@ -100,7 +100,7 @@ class Sheets(keras.callbacks.Callback):
         self.pages = []
 
     def _draw(self):
-        page = show.sheet(self.model.sample(self.count, self.seed), gap=self.gap)
+        page = self.model.page(self.count, self.seed, self.gap)
         if not self.folder:
             self.pages.append(page)
             return
