@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,25 @@ def test_examples_are_read_as_they_are_told():
     for text, told in captions.EXAMPLES:
         for name, pattern in HAS.items():
             assert read(text, pattern) == told.get(name, 0)
+
+
+def test_a_rule_reads_what_people_write():
+    assert captions.spot("a woman in her 4 0 s , no glasses . short , light brown hair and a big smile") == {
+        "Male": -1, "Young": -1, "Eyeglasses": -1, "Brown_Hair": 1, "Smiling": 1,
+    }  # fmt: skip
+    assert captions.spot("brown eyes and black hair, he is not bald") == {"Black_Hair": 1, "Male": 1, "Bald": -1}
+    assert captions.spot("looks like the guy from work") == {"Male": 1} and captions.spot("") == {}
+    good = [captions.spot(text).get(name, 0) in (0, value) for text, told in MADE for name, value in told.items()]
+    assert np.mean(good) > 0.95
+
+
+def test_the_captions_that_were_read_by_hand():
+    """What 100 of Face2Text's captions tell; the texts themselves are not ours to pass on."""
+    told = json.loads((Path(__file__).parent / "data/face2text_told.json").read_text())["told"]
+    marks = [mark for line in told.values() for mark in line.split()]
+    assert len(told) == 100 and len(marks) > 250
+    assert all(re.fullmatch("[0-9a-f]{16}", key) for key in told)
+    assert {mark[:-1] for mark in marks} <= set(captions.ATTRIBUTES) and {mark[-1] for mark in marks} == {"+", "-"}
 
 
 # --- folders -----------------------------------------------------------------------------------------------

@@ -222,6 +222,18 @@ def test_the_encoder_is_taught_to_read():
     assert before["whole"] < 0.5 and after["whole"] > 0.9 and after["told"] > 0.95, after
 
 
+def test_peoples_sentences_are_mixed_in(folder, tmp_path):
+    rows = [{"image": f"{i}.jpg", "caption": "a bespectacled lady , maybe she wears glasses"} for i in range(10)]
+    (tmp_path / "captions.json").write_text(json.dumps(rows))
+    command = dict(model="text", data=str(folder), say=lambda text: None, human=str(tmp_path / "captions.json"))
+    command |= dict(precision="mixed_bfloat16")
+    trainer = runs.train(tmp_path / "run", steps=4, **command, **TINY)
+    assert "bespectacled" in trainer.config.words
+    assert trainer.generator.first.compute_dtype == "bfloat16" and trainer.generator.encoder.compute_dtype == "float32"
+    with pytest.raises(CourseError, match="Cannot read"):
+        runs.train(tmp_path / "none", steps=4, **command | dict(human=str(tmp_path / "none.json")), **TINY)
+
+
 def test_own_sentences_and_wrong_settings(folder, tmp_path, make_faces):
     own = make_faces(tmp_path / "own", count=40)
     rows = {name: [{"text": f"A {'red' if i % 2 else 'blue'} thing."}] for i, name in enumerate(open_faces(own).names)}

@@ -430,6 +430,63 @@ def face2text(path):
     return found
 
 
+# Words of people that the grammar does not use; what they tell.
+_MORE = {
+    "he": ("Male", 1), "his": ("Male", 1), "him": ("Male", 1), "mustache": ("Mustache", 1), "she": ("Male", -1),
+    "her": ("Male", -1), "women": ("Male", -1), "twenties": ("Young", 1), "teens": ("Young", 1), "thirties": ("Young", 1),
+    "aged": ("Young", -1), "forties": ("Young", -1), "fifties": ("Young", -1), "sixties": ("Young", -1),
+    "seventies": ("Young", -1), "smile": ("Smiling", 1), "smiles": ("Smiling", 1), "laughing": ("Smiling", 1),
+    "smiley": ("Smiling", 1), "frowning": ("Smiling", -1), "sunglasses": ("Eyeglasses", 1), "beret": ("Wearing_Hat", 1),
+    "tie": ("Wearing_Necktie", 1), "make up": ("Heavy_Makeup", 1), "fat": ("Chubby", 1), "balding": ("Bald", 1),
+    "curls": ("Wavy_Hair", 1), "brunette": ("Brown_Hair", 1), "necklace": ("Wearing_Necklace", 1),
+    "eye glasses": ("Eyeglasses", 1), "specs": ("Eyeglasses", 1), "unshaved": ("5_o_Clock_Shadow", 1),
+}  # fmt: skip
+_NOT = {"no", "not", "without", "t", "never", "nor"}
+_OF_HAIR = {w: a for table in (COLOURS, TEXTURES) for a, few in table.items() for w in few if " " not in w}
+_OF_HAIR |= {"greyish": "Gray_Hair", "greying": "Gray_Hair", "blondish": "Blond_Hair", "brownish": "Brown_Hair"}
+
+
+@lru_cache(maxsize=1)
+def _phrases():
+    """Return {phrase as words: (attribute, 1 or -1)} of all that stands for a thing in the grammar's tables."""
+    found = {}
+    for saying, _ in _PHRASES:
+        for phrase in (*saying.is_, *saying.has, *saying.wears):
+            bare = tuple(w for w in words(phrase.replace("{own}", "")) if w not in ("a", "an", "some"))
+            found[bare] = (saying.name, 1 if saying.value else -1)
+    for table, value in ((NOUNS["m"], 1), (NOUNS["f"], -1), (("boy",), 1), (("girl",), -1)):
+        found |= {(noun,): ("Male", value) for noun in table}
+    found |= {tuple(words(age)): ("Young", 1 if young else -1) for young, few in AGES.items() for age in few}
+    found |= {tuple(words(haired)): (name, 1) for name, few in HAIRED.items() for haired in few if "-" in haired}
+    return found | {tuple(words(phrase)): says for phrase, says in _MORE.items()}
+
+
+def spot(text):
+    """Return what a sentence that people wrote seems to tell, {attribute: 1 or -1}: found by the grammar's phrases.
+
+    A rule, not a reader: a thing with 'no', 'not' or 'without' among the three words before it is told to be absent, a
+    colour belongs to the hair that follows within four words. It labels people's sentences for the encoder's training.
+    """
+    found, told, i = words(text), {}, 0
+    table = _phrases()
+    while i < len(found):
+        phrase = next((p for n in (4, 3, 2, 1) if (p := tuple(found[i : i + n])) in table and len(p) == n), None)
+        if phrase:
+            name, value = table[phrase]
+            denied = name not in ("Male", "Young") and _NOT & set(found[max(0, i - 3) : i])
+            told.setdefault(name, -value if denied else value)
+        elif found[i] in "23456789" and found[i + 1 : i + 2] == ["0"]:  # 'in his 4 0 s'
+            told.setdefault("Young", 1 if found[i] in "23" else -1)
+        elif found[i] in ("hair", "haired"):
+            for word in reversed(found[max(0, i - 4) : i]):
+                if word in ".,;" or word in ("eyes", "skin"):
+                    break
+                if word in _OF_HAIR:
+                    told.setdefault(_OF_HAIR[word], 1)
+        i += len(phrase) if phrase else 1
+    return told
+
+
 # --- words as numbers ------------------------------------------------------------------------------------
 
 PADDING, UNKNOWN = 0, 1

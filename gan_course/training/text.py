@@ -1,6 +1,7 @@
 """Training text to face: sentences in each batch, an encoder that is taught to read first, a critic that reads."""
 
 import textwrap
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -287,6 +288,14 @@ class Understood(NamedTuple):
         return "; ".join(parts)
 
 
+def _people(path):
+    """Return the sentences of a file of Face2Text, those of the held out pictures left out: [[text, ..], ..]; [] without one."""
+    if not path:
+        return []
+    found = captions.face2text(path)
+    return [few for picture, few in sorted(found.items()) if zlib.crc32(picture.encode()) % 10 < 8]
+
+
 # --- the system ---------------------------------------------------------------------------------------------
 
 
@@ -311,6 +320,9 @@ class TextConfig(ProGANConfig):
         (ENCODERS.__contains__, f"one of {', '.join(ENCODERS)}"),
     )  # fmt: skip
     reading_steps: int = option(1500, "steps in which the text encoder is taught before", WHOLE)
+    human: str = option(
+        "", "file of Face2Text: sentences that people wrote, mixed into what the encoder is taught with"
+    )
 
     @classmethod
     def recipe(cls, **chosen):
@@ -382,10 +394,17 @@ class TextConfig(ProGANConfig):
         )  # fmt: skip
 
     def prepare(self, trainer, source):
-        """Teach the text encoder to read."""
+        """Teach the text encoder to read: from the training captions, and one in ten from people's where there are some."""
         numbers, told, _ = self.tables(source, source.split("train"))
-        numbers, told = numbers.reshape(-1, self.length), told.reshape(-1, told.shape[-1])
-        teach(trainer.generator, numbers, told, self.reading_steps, seed=self.seed)
+        numbers, told, weights = numbers.reshape(-1, self.length), told.reshape(-1, told.shape[-1]), None
+        if self.human:
+            texts = [text for few in _people(self.human) for text in few]
+            seen = captions.told_table([captions.Caption(text, captions.spot(text)) for text in texts], self.attributes)
+            rows = np.arange(len(numbers) // 9) % len(texts)
+            # What the rule did not find may be told all the same: only what it found counts.
+            weights = np.concatenate([np.ones_like(told), np.abs(seen[rows])])
+            numbers, told = np.concatenate([numbers, self.reader(texts)[rows]]), np.concatenate([told, seen[rows]])
+        teach(trainer.generator, numbers, told, self.reading_steps, weights, seed=self.seed)
         for name in ("encoder", "heads"):
             getattr(trainer.ema_generator, name).set_weights(getattr(trainer.generator, name).get_weights())
 
@@ -406,6 +425,10 @@ class TextConfig(ProGANConfig):
         with no_gradient():
             psi = [to_numpy(network.encoder(numbers[i : i + 256])) for i in range(0, len(numbers), 256)]
         return np.concatenate(psi)
+
+    def psi(self, network, made):
+        """Return psi of `Caption`s, float32 (n, text_dim)."""
+        return self.read(network, [c.text for c in made])
 
     def understand(self, network, text):
         """Return what the network makes of a sentence (`Understood`); errors as in `read`."""
@@ -441,5 +464,6 @@ class TextConfig(ProGANConfig):
         names = source.split(part)
         names = names[np.unique(np.linspace(0, len(names) - 1, min(count, len(names))).astype(int))]
         found = captions.of_faces(source, names)
-        texts = [found[i % len(names)][(i // len(names)) % len(found[i % len(names)])].text for i in range(count)]
-        return sampling.generate(network, count, seed, self.read(network, texts))
+        turns = [divmod(i, len(names)) for i in range(count)]
+        made = [found[face][turn % len(found[face])] for turn, face in turns]
+        return sampling.generate(network, count, seed, self.psi(network, made))

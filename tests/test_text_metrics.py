@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_course.errors import CourseError
-from gan_course.metrics import agreement as measures
+from gan_course.metrics import text as measures
 
 RNG = np.random.default_rng(0)
 TOLD = np.array([[1, 0, -1], [0, -1, 1], [1, 1, 0], [-1, 0, 0]])

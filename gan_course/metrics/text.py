@@ -106,7 +106,7 @@ def measure_text(found, source, part, features, count=1000, seed=0):
     told = captions.told_table(chosen, attributes)
     if not told.any():
         raise CourseError(f"The captions of '{source.path}' tell nothing that {features.name} knows; give them 'told'.")
-    psi = config.read(network, [c.text for c in chosen])
+    psi = config.psi(network, chosen)
     fake = sampling.generate(network, len(rows), seed, psi)
 
     def look(pictures):
