@@ -19,6 +19,7 @@ SMALL = dict(words=9, attributes=3, length=6, text_dim=8, embedding=5, condition
              base=32, max_width=8)  # fmt: skip
 TINY = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, max_batch=8, epoch=4, start=8, fade_images=16,
             stable_images=16, length=24, text_dim=12, condition_dim=4, reading_steps=20, r1_interval=2)  # fmt: skip
+ONE = TINY | dict(start=16)  # one stage: compiled once
 RNG = np.random.default_rng(0)
 
 
@@ -197,7 +198,7 @@ def test_a_tuned_encoder_moves_slowly(folder, tmp_path):
     command = dict(
         model="text", data=str(folder), say=lambda text: None, encoder="tuned", augmentation=False, mismatch=0.0
     )
-    trainer = runs.train(tmp_path / "run", steps=4, **command, **TINY)
+    trainer = runs.train(tmp_path / "run", steps=4, **command, **ONE)
     before = to_numpy(trainer.generator.encoder.lstm.weights[0]).copy()
     assert float(to_numpy(trainer.text_optimizer.learning_rate)) == pytest.approx(0.05 * 2e-3)
     trainer = runs.train(tmp_path / "run", steps=8, **command)
@@ -227,11 +228,11 @@ def test_peoples_sentences_are_mixed_in(folder, tmp_path):
     (tmp_path / "captions.json").write_text(json.dumps(rows))
     command = dict(model="text", data=str(folder), say=lambda text: None, human=str(tmp_path / "captions.json"))
     command |= dict(precision="mixed_bfloat16")
-    trainer = runs.train(tmp_path / "run", steps=4, **command, **TINY)
+    trainer = runs.train(tmp_path / "run", steps=4, **command, **ONE)
     assert "bespectacled" in trainer.config.words
     assert trainer.generator.first.compute_dtype == "bfloat16" and trainer.generator.encoder.compute_dtype == "float32"
     with pytest.raises(CourseError, match="Cannot read"):
-        runs.train(tmp_path / "none", steps=4, **command | dict(human=str(tmp_path / "none.json")), **TINY)
+        runs.train(tmp_path / "none", steps=4, **command | dict(human=str(tmp_path / "none.json")), **ONE)
 
 
 def test_own_sentences_and_wrong_settings(folder, tmp_path, make_faces):
@@ -243,7 +244,7 @@ def test_own_sentences_and_wrong_settings(folder, tmp_path, make_faces):
     for i, few in enumerate(rows.values()):
         few[0]["told"] = {"Red": 1 if i % 2 else -1}  # no attribute of CelebA
     (own / captions.FILE).write_text(json.dumps({"captions": rows}))
-    trainer = runs.train(tmp_path / "run", steps=4, model="text", data=str(own), say=lambda text: None, **TINY)
+    trainer = runs.train(tmp_path / "run", steps=4, model="text", data=str(own), say=lambda text: None, **ONE)
     assert trainer.config.words == [".", "a", "blue", "red", "thing"] and trainer.config.attributes == ["Red"]
     for wrong, says in (
         (dict(mismatch=1.0), "mismatch is 1.0"),
@@ -251,7 +252,7 @@ def test_own_sentences_and_wrong_settings(folder, tmp_path, make_faces):
         (dict(kl=-1.0), "kl is -1.0"),
     ):
         with pytest.raises(CourseError, match=says):
-            runs.train(tmp_path / "none", steps=4, model="text", data=str(folder), **TINY | wrong)
+            runs.train(tmp_path / "none", steps=4, model="text", data=str(folder), **ONE | wrong)
     assert not (tmp_path / "none").exists()
 
 

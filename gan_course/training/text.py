@@ -70,7 +70,7 @@ class TextToFaceGAN(GrowingGAN):
     - The generator's loss gets kl * KL (`Augmentation.divergence`), whose weight rises from 0 in the first `warm` steps.
     - `encoder` 'tuned': the discriminator's loss moves the text encoder as well, slowly. 'frozen': nothing moves it.
 
-    examples: (n, length) word numbers of the sentences that `sample` draws, in turn; texts: the same to be read.
+    config: the `TextConfig`, which knows the words. examples: (n, length) word numbers of the sentences that `sample` draws.
     """
 
     def __init__(
