@@ -34,6 +34,7 @@ class TextEncoder(keras.Model):
         self.norm = PixelNorm(dtype="float32")
         self.embedding.build((None, length))
         self.lstm.build((None, length, embedding))
+        self.norm.build((None, units))  # without weights, but Keras asks whether it is built
         self.built = True
 
     def call(self, numbers):
