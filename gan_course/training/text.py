@@ -43,7 +43,8 @@ def wrong_captions(told, truth, numbers):
     (batch, batch) uniform random numbers, which choose among several.
     """
     false = ops.cast(contradictions(told, truth) > 0.5, "float32")
-    return ops.argmax(numbers + 2.0 * false - 4.0 * ops.eye(numbers.shape[0]), axis=1)
+    liked = 2.0 * false - 4.0 * ops.eye(numbers.shape[0])
+    return ops.argmax(liked + ops.convert_to_tensor(numbers), axis=1)
 
 
 class Sentences(NamedTuple):
