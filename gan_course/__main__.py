@@ -1,4 +1,4 @@
-"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes."""
+"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes|frame."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from gan_course import settings
 from gan_course.errors import CourseError, CourseWarning
 
-COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes"
+COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes|frame"
 GOES_ON = ("data", "train")  # after Ctrl-C
 
 
@@ -95,6 +95,50 @@ def measure_attributes(options):
     if options.out:
         with files.atomic_write(options.out) as partial:
             table.to_csv(partial, float_format="%.6f")
+
+
+def frame(options):
+    import numpy as np
+
+    from gan_course import show
+    from gan_course.data import framing
+    from gan_course.progress import progress
+
+    eyes, count, failed = None, len(options.photos), 0
+    if options.out.exists() and not options.out.is_dir():
+        raise CourseError(f"--out is '{options.out}', a file; give a folder.")
+    if options.eyes is None:
+        framing.opencv()  # where it is missing, that is said once
+    elif count > 1:
+        raise CourseError(f"--eyes is for one photograph, and there are {count}; give one at a time.")
+    else:
+        try:
+            eyes = np.array(options.eyes.split(","), "float64").reshape(2, 2)
+        except ValueError:
+            text = f"--eyes is '{options.eyes}'; give X,Y,X,Y in pixels, first the eye on the left of the picture."
+            raise CourseError(text) from None
+    bar = progress(options.photos, desc="photographs", unit="img")
+    for photo in bar:
+        try:
+            out = options.out / f"{photo.stem}.png"
+            if out.exists():
+                raise CourseError(f"'{photo}' is not framed, since '{out}' exists; move that, or give another --out.")
+            image = framing.open_photograph(photo)
+            try:
+                show.save(out, framing.frame_face(image, eyes))
+            except CourseError as error:
+                raise CourseError(f"'{photo}': {error}") from None
+        except CourseError as error:
+            if count == 1:
+                raise
+            failed += 1
+            bar.clear()
+            _failed(error)
+    if failed:
+        raise CourseError(
+            f"{failed} of {count} photographs are not framed; {count - failed} faces are in {options.out}."
+        )
+    print(f"{count} faces are in {options.out}.")
 
 
 def path(text):
@@ -197,6 +241,19 @@ def parser(systems=True):
     p.add_argument("--part", default="test", help="which part of the faces (default: test)", **parts)
     p.add_argument("--out", type=path, metavar="CSV", help="write the table as well")
     p.set_defaults(run=measure_attributes)
+
+    p = commands.add_parser(
+        "frame",
+        help="cut faces out of photographs as the course's faces are cut",
+        description="Cut the largest face out of each photograph, 64x64, its eyes at the places where CelebA has them: "
+        "a picture to project or to edit. Eyes are found by OpenCV (pip install -e '.[photos]'), or given.",
+    )
+    p.add_argument("photos", nargs="+", type=path, metavar="PHOTO", help="JPEG or PNG pictures")
+    p.add_argument("--out", required=True, type=path, metavar="FOLDER", help="where PHOTO.png is written")
+    p.add_argument(
+        "--eyes", metavar="X,Y,X,Y", help="of one photograph: the eyes in pixels, first that on the picture's left"
+    )
+    p.set_defaults(run=frame)
     return top
 
 
