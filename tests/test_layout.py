@@ -18,7 +18,8 @@ ROWS = [
     ["runs"],
     ["pretrained"],
     ["metrics"],
-    ["exercises", "widgets", "__main__"],
+    ["exercises", "widgets"],
+    ["__main__"],
 ]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
