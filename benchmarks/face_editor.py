@@ -29,7 +29,7 @@ CELL = """
 from gan_course import backend
 from gan_course import pretrained
 from gan_course.latent.axes import find_axes
-from gan_course.metrics.groups import attribute_network
+from gan_course.training.classifier import attribute_network
 from gan_course.widgets.face_editor import FaceEditor
 
 generator = pretrained.load("progan-toon-64")

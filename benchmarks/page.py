@@ -76,7 +76,7 @@ def main():
 
     from gan_course import pretrained
     from gan_course.latent.axes import find_axes
-    from gan_course.metrics.groups import attribute_network
+    from gan_course.training.classifier import attribute_network
     from gan_course.widgets import page
 
     axes = options.axes

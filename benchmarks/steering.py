@@ -33,9 +33,9 @@ from gan_course import metrics, pretrained, show
 from gan_course.backend import Tape, keras, to_numpy
 from gan_course.latent import axes
 from gan_course.latent.sampling import fixed_latent, latent_dim
-from gan_course.metrics.groups import attribute_network
 from gan_course.metrics.steering import Look, flips, leakage
 from gan_course.models.growing import active
+from gan_course.training.classifier import attribute_network
 
 RESULTS = Path(__file__).parent / "results" / "steering.json"
 ATTRIBUTES = ["Smiling", "Eyeglasses", "Male", "Young", "No_Beard", "Bangs", "Blond_Hair", "Mouth_Slightly_Open"]

@@ -80,6 +80,7 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
     trainer = config.build()
     # Before anything is written: a dataset that cannot be had leaves no folder behind.
     dataset = config.dataset(source, checkpoints.newest_step(run / "checkpoints"))
+    config.prepare(trainer, source)
     with _locked(run):
         record = checkpoints.restore(run / "checkpoints", trainer) or {"step": 0, "seconds": 0.0}
         if record["step"] != checkpoints.newest_step(run / "checkpoints"):  # the newest is damaged

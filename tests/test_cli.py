@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_course import pretrained
+from gan_course import pretrained, weights
 from gan_course.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -341,7 +341,7 @@ def test_wrong_samples(run, tmp_path, refused, monkeypatch):
     (tmp_path / "new").mkdir()
     (tmp_path / "new/settings.json").write_text((run / "settings.json").read_text())
     refused(main(["sample", str(tmp_path / "new"), *out]), "no checkpoint yet")
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "none")
     refused(main(["sample", "nobody", *out]), "nobody", "none in this copy")
     assert not (tmp_path / "a.png").exists()
 
@@ -358,8 +358,8 @@ def test_sample_of_shipped_weights(run, tmp_path, monkeypatch, refused, capsys):
     settings = json.loads((run / "settings.json").read_text())
     entry = {"file": "tiny.weights.h5", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (tmp_path / "index.json").write_text(json.dumps({"tiny": {**entry, "settings": settings}}))
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "ROOT", tmp_path)
     for name, out in ((str(run), "a.png"), ("tiny", "b.png")):
         assert main(["sample", name, "--out", str(tmp_path / out)]) == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -451,8 +451,13 @@ def test_wrong_axes_and_edits(run, face_folder, axes_of, tmp_path, refused):
     refused(main([*edit, "--layers", "1", *picture]), "--layers is for axes in w")
     refused(main([*edit, "--count", "0", *picture]), "--count is 0")
     refused(main([*edit, "--out", str(tmp_path / "a.txt")]), "a.txt", ".png")
-    with pytest.raises(SystemExit):
-        main([*edit[:-1], "Smiling", *picture])
+    refused(main([*edit[:-1], "Smiling", *picture]), "--set is 'Smiling'", "Smiling=+2")
+    for wrong in ("--strength", "--source"):
+        refused(main([*edit, wrong, "1", *picture]), f"{wrong} belongs to --image")
+    refused(
+        main(["edit", "l2m", "--image", "a.jpg", "--set", "Male=1", "--lock", "Young", *picture]),
+        "--lock belongs to --axes",
+    )
     assert not list(tmp_path.iterdir())
 
 
