@@ -285,7 +285,7 @@ def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_
         "--resolution 8 --width 4 --max-width 8 --batch-size 8 --latent-dim 6 --mapping 2",
     )
     options = f"train stylegan --data {face_folder} --out {run} --steps 2 --epoch 2 {small}".split()
-    refused(main([*options, "--start", "4"]), "cannot grow", "--start 8")
+    refused(main([*options, "--start", "4"]), "begins at 8x8", "--start 8")
     assert main(options) == 0
     for psi in ("1", "0.5"):
         assert main(["sample", run, "--count", "4", "--psi", psi, "--out", str(tmp_path / f"{psi}.png")]) == 0

@@ -13,8 +13,6 @@ It grows like the ProGAN (`gan_course.models.growing`), or starts at its full si
 see what it is worth.
 """
 
-from functools import partial
-
 import keras
 from keras import ops
 
@@ -259,10 +257,10 @@ class LightDiscriminator(Growing):
         self.group_size, self.firsts, self.downs = group_size, {}, {}
         for level in range(3, self.full_level + 1):
             after, size = self.channels(level - 2), 2**level
-            down = partial(EqualisedConv2D, after, resample="down")
-            self.firsts[level] = self._build(down(), size, size, 3)
+            self.firsts[level] = self._build(EqualisedConv2D(after, resample="down"), size, size, 3)
             if level < self.full_level:
-                self.downs[level] = self._build(down(), size, size, self.channels(level - 1))
+                down = EqualisedConv2D(after, resample="down")
+                self.downs[level] = self._build(down, size, size, self.channels(level - 1))
         wide = self.channels(1)
         self.deviation = self._build(MinibatchStdDev(group_size), 4, 4, wide)
         self.last = self._build(EqualisedConv2D(wide), 4, 4, wide + 1)

@@ -23,7 +23,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from gan_course import backend, pretrained
+from gan_course import backend, pretrained, weights
 from gan_course.data import npm, toon
 from gan_course.errors import CourseError
 from gan_course.files import atomic_write
@@ -109,7 +109,7 @@ def site(found, axes):
     data = found.config.data
     photographs = not (data == "toon" or toon.is_cartoon(data))  # what cannot be found is taken for photographs
     if entry:
-        card = (pretrained.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+        card = (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8")
     else:
         rows = json.dumps(found.config.to_dict() | {"step": found.about["step"]}, indent=1)
         card = f"# Model card: `{name}`\n\nA training of one's own; its settings:\n\n```json\n{rows}\n```\n"
