@@ -75,8 +75,9 @@ def test_what_cannot_be_framed_is_told(face, tmp_path):
     (tmp_path / "note.jpg").write_text("no picture")
     with pytest.raises(CourseError, match=r"note\.jpg.* cannot be read"):
         frame_face(tmp_path / "note.jpg", eyes)
-    with pytest.raises(CourseError, match=r"none\.jpg"):
+    with pytest.raises(CourseError, match=r"none\.jpg") as told:
         frame_face(tmp_path / "none.jpg", eyes)
+    assert str(told.value).count("none.jpg") == 1
 
 
 def test_without_opencv_the_remedy_is_named(face, monkeypatch):

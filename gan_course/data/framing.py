@@ -113,7 +113,8 @@ def open_photograph(picture):
     try:
         return upright(path.read_bytes())
     except BROKEN as error:
-        raise CourseError(f"'{path}' cannot be read as a JPEG or PNG picture: {error}.") from None
+        why = getattr(error, "strerror", None) or error  # without the file's name again
+        raise CourseError(f"'{path}' cannot be read as a JPEG or PNG picture: {why}.") from None
 
 
 def _said(eyes):
