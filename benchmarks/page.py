@@ -65,6 +65,19 @@ def measure(index, changes, browser):
     return opened, *zip(*times, strict=True)
 
 
+def summary(times):
+    """Return median, 95% point and largest of milliseconds."""
+    p95 = statistics.quantiles(times, n=20)[-1]
+    return {"median": round(statistics.median(times), 1), "p95": round(p95, 1), "most": round(max(times), 1)}
+
+
+def report(out, load, **result):
+    """Write and print a result, with the computer's cores and how busy it was before."""
+    text = json.dumps(result | {"cores": os.cpu_count(), "load_before": round(load, 1)}, indent=1)
+    out.write_text(text + "\n")
+    print(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="progan-toon-64")
@@ -88,18 +101,18 @@ def main():
         size, load = index.stat().st_size, psutil.getloadavg()[0]
         opened, cpu, computed, shown = measure(index, options.changes, options.browser)
 
-    def summary(times):
-        p95 = statistics.quantiles(times, n=20)[-1]
-        return {"median": round(statistics.median(times), 1), "p95": round(p95, 1), "most": round(max(times), 1)}
-
-    result = {
-        "what": "milliseconds from a slider's 'input' event to the new picture on the canvas, ONNX Runtime Web, one thread",
-        "weights": options.weights, "changes": options.changes, "cpu": summary(cpu), "picture": summary(computed),
-        "picture_and_next_frame": summary(shown), "seconds_to_first_face": round(opened, 1), "page_bytes": size,
-        "cores": os.cpu_count(), "load_before": round(load, 1),
-    }  # fmt: skip
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    report(
+        options.out,
+        load,
+        what="milliseconds from a slider's 'input' event to the new picture on the canvas, ONNX Runtime Web, one thread",
+        weights=options.weights,
+        changes=options.changes,
+        cpu=summary(cpu),
+        picture=summary(computed),
+        picture_and_next_frame=summary(shown),
+        seconds_to_first_face=round(opened, 1),
+        page_bytes=size,
+    )
 
 
 if __name__ == "__main__":

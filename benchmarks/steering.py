@@ -33,6 +33,7 @@ from gan_course import metrics, pretrained, show
 from gan_course.backend import Tape, keras, to_numpy
 from gan_course.latent import axes
 from gan_course.latent.sampling import fixed_latent, latent_dim
+from gan_course.metrics.distances import cosines as row_cosines
 from gan_course.metrics.steering import Look, flips, leakage
 from gan_course.models.growing import active
 from gan_course.training.classifier import attribute_network
@@ -192,9 +193,8 @@ def random_floor(look, space, codes, unit, seed):
         ways = axes.unit(random.normal(size=(len(codes), codes.shape[-1])))
         move = mover(space, codes, unit, ways, None)
         logits, seen = look(move(np.arange(len(codes)), np.full(len(codes), amount)))
-        cosine = (features * seen).sum(1) / np.linalg.norm(features, axis=1) / np.linalg.norm(seen, axis=1)
         floor[str(amount)] = {"changed": round(float(((logits > 0) != (before > 0)).mean()), 4),
-                              "kept": round(float(cosine.mean()), 4)}  # fmt: skip
+                              "kept": round(float(row_cosines(features, seen).mean()), 4)}  # fmt: skip
     return floor
 
 

@@ -261,15 +261,21 @@ def steps(text):
     """Return {attribute: how many steps} of `Smiling=+2,Young=-1`."""
     pairs = (part.partition("=") for part in names(text))
     try:
-        return {name.strip(): float(number) for name, _, number in pairs}
+        found = {name.strip(): float(number) for name, _, number in pairs}
     except ValueError:
-        raise CourseError(f"--set is '{text}'; give attributes and numbers of steps, such as Smiling=+2.") from None
+        found = {}
+    if not found:
+        raise CourseError(f"--set is '{text}'; give attributes and numbers of steps, such as Smiling=+2.")
+    return found
 
 
 def layers(text):
     """Return the layers of `2` or `0-3`."""
     first, _, last = text.partition("-")
-    return list(range(int(first), int(last or first) + 1))
+    chosen = list(range(int(first), int(last or first) + 1))
+    if not chosen:
+        raise ValueError(text)  # 3-0; argparse says so
+    return chosen
 
 
 def path(text):

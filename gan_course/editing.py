@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from gan_course import pretrained, show
 from gan_course.backend import compiled, no_gradient, ops, to_numpy
@@ -16,9 +17,8 @@ from gan_course.data import domains as domains_of_faces
 from gan_course.data.framing import frame_face
 from gan_course.data.pipeline import BROKEN, crop_box, upright
 from gan_course.errors import CourseError
+from gan_course.layers import fitted
 from gan_course.training import classifier
-
-from PIL import Image  # isort: skip
 
 BATCH = 64
 MOST = 3.0  # of the strength: beyond, there are no faces any more
@@ -38,14 +38,14 @@ def is_editor(target):
 
 
 def open_editor(target):
-    """Return the `FaceEditor` of a run's folder or of shipped weights; raise `CourseError` for what edits no faces."""
+    """Return the `DomainEditor` of a run's folder or of shipped weights; raise `CourseError` for what edits no faces."""
     found = pretrained.find(target)
     if not found.config.edits:
         known = [name for name in pretrained.names(draws=True) if pretrained.config(name).edits]
         raise CourseError(
             f"'{target}' draws new faces and edits none; give a run of 'train l2m'{f', or {known[0]}' if known else ''}."
         )
-    return FaceEditor(found.network, found.config)
+    return DomainEditor(found.network, found.config)
 
 
 def read_face(path, resolution):
@@ -73,7 +73,7 @@ def face_of(data, resolution, name="the picture"):
 
 
 @dataclass
-class FaceEditor:
+class DomainEditor:
     """An `Editor` network with the names of its domains, and the steering network that tells a face's domain."""
 
     network: object  # `gan_course.models.l2m_gan.Editor`
@@ -98,13 +98,11 @@ class FaceEditor:
         """Return the domains of faces, uint8 (n, r, r, 3), as the steering network sees them: int64 (n,)."""
         steering, known = self._steering()
         rows = [known.index(name) for name in self.attributes]
-        size = steering.input_shape[1]
         said = []
         for start in range(0, len(pictures), BATCH):
             x = ops.convert_to_tensor(pictures[start : start + BATCH].astype("float32") / 127.5 - 1)
             with no_gradient():
-                x = x if x.shape[1] == size else ops.image.resize(x, (size, size), antialias=True)
-                said.append(to_numpy(steering(x, training=False))[:, rows] > 0)
+                said.append(to_numpy(steering(fitted(x, steering), training=False))[:, rows] > 0)
         return (np.concatenate(said) << np.arange(len(rows))).sum(axis=1)
 
     def _steering(self):

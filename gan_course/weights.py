@@ -1,4 +1,6 @@
-"""The files of weights that the course ships, in `data/weights/`; `gan_course.pretrained` makes networks of them.
+"""The files of weights that the course ships, in `data/weights/`, and the fingerprint of any weights.
+
+`gan_course.pretrained` makes networks of the files.
 
 `index.json` there names each file with its size, sha256 and network; beside it lies a model card. The files are
 Keras's `.weights.h5`, which hold numbers only (no pickle, no code) and load on any Keras backend.
@@ -6,6 +8,8 @@ Keras's `.weights.h5`, which hold numbers only (no pickle, no code) and load on 
 
 import hashlib
 import json
+
+import numpy as np
 
 from gan_course.errors import CourseError
 from gan_course.settings import ROOT
@@ -36,3 +40,11 @@ def file_of(name):
     if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise CourseError(f"{path} is missing or damaged; run 'git checkout -- {path.relative_to(ROOT).as_posix()}'.")
     return path
+
+
+def weights_sha256(model):
+    """Return the sha256 of a network's numbers, in order: the same for a run and for the weights shipped from it."""
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

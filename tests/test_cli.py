@@ -451,13 +451,16 @@ def test_wrong_axes_and_edits(run, face_folder, axes_of, tmp_path, refused):
     refused(main([*edit, "--layers", "1", *picture]), "--layers is for axes in w")
     refused(main([*edit, "--count", "0", *picture]), "--count is 0")
     refused(main([*edit, "--out", str(tmp_path / "a.txt")]), "a.txt", ".png")
-    refused(main([*edit[:-1], "Smiling", *picture]), "--set is 'Smiling'", "Smiling=+2")
+    for text in ("Smiling", ""):
+        refused(main([*edit[:-1], text, *picture]), f"--set is '{text}'", "Smiling=+2")
     for wrong in ("--strength", "--source"):
         refused(main([*edit, wrong, "1", *picture]), f"{wrong} belongs to --image")
     refused(
         main(["edit", "l2m", "--image", "a.jpg", "--set", "Male=1", "--lock", "Young", *picture]),
         "--lock belongs to --axes",
     )
+    with pytest.raises(SystemExit):
+        main([*edit, "--layers", "3-1", *picture])
     assert not list(tmp_path.iterdir())
 
 

@@ -20,7 +20,7 @@ def editor(attributes="Smiling,Hat", domains=DOMAINS):
     keras.utils.set_random_seed(0)
     network = l2m_gan.Editor(16, len(domains), 4, 2, 6, downs=2)
     network.generator.get_layer("to_rgb").kernel.assign(np.random.default_rng(1).normal(size=(1, 1, 4, 3)))
-    return editing.FaceEditor(network, L2MConfig(attributes=attributes, domains=domains, steering="none"))
+    return editing.DomainEditor(network, L2MConfig(attributes=attributes, domains=domains, steering="none"))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_face_begins_as_it_is(widget):
 
 
 def test_without_sources_the_steering_network_is_asked(monkeypatch):
-    monkeypatch.setattr(editing.FaceEditor, "tell", lambda self, pictures: np.array([3]))
+    monkeypatch.setattr(editing.DomainEditor, "tell", lambda self, pictures: np.array([3]))
     assert FaceEdit(editor(), FACES).wanted == {"Smiling": 1, "Hat": 1}
     with pytest.raises(CourseError, match="domains are folders"):
         FaceEdit(editor("folders", ["cat", "dog"]), FACES)
@@ -63,7 +63,7 @@ def test_controls(widget, tmp_path, monkeypatch):
     path.value = str(tmp_path / "edited.png")
     save.click()
     assert (tmp_path / "edited.png").exists() and "saved" in said.value
-    monkeypatch.setattr(editing.FaceEditor, "tell", lambda self, pictures: np.array([0]))
+    monkeypatch.setattr(editing.DomainEditor, "tell", lambda self, pictures: np.array([0]))
     file = {"name": "me.png", "type": "image/png", "size": 3, "content": b"abc", "last_modified": datetime.now()}
     upload.value = (file,)
     assert "'me.png' cannot be read" in said.value and widget.source == 2

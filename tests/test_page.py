@@ -20,11 +20,11 @@ from gan_course import pretrained
 from gan_course.__main__ import main
 from gan_course.data import npm
 from gan_course.errors import CourseError
-from gan_course.files import weights_sha256
 from gan_course.latent.axes import Axes, unit
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import dcgan, stylegan
 from gan_course.training.stylegan import StyleGANConfig
+from gan_course.weights import weights_sha256
 from gan_course.widgets import page as web
 from gan_course.widgets.face_editor import FaceEditor
 

@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 from gan_course.data import domains as domains_of_faces
 from gan_course.data import toon
 from gan_course.data.celeba import open_faces
-from gan_course.editing import FaceEditor, open_editor
+from gan_course.editing import DomainEditor, open_editor
 from gan_course.errors import CourseError
-from gan_course.metrics.distances import frechet_distance
+from gan_course.metrics.distances import cosines, evenly_spaced, frechet_distance
 from gan_course.metrics.features import FaceFeatures
 from gan_course.progress import progress
 from gan_course.training import classifier
@@ -42,12 +42,6 @@ def agreement(before, after):
 def reconstruction_error(pictures, given_back):
     """Return the mean absolute error between two arrays of bytes, in [-1, 1] (so up to 2)."""
     return float(np.abs(pictures.astype("float64") - given_back).mean() / 127.5)
-
-
-def cosine(a, b):
-    """Return the mean cosine of the angles between the rows of two arrays (n, d)."""
-    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(((a * b).sum(axis=1) / np.maximum(sizes, 1e-12)).mean())
 
 
 def strength_curve(logits, wanted, changed):
@@ -95,7 +89,7 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
 
     Raises `CourseError` for domains that are folders, and where no domain has 5 faces.
     """
-    editor, source = target if isinstance(target, FaceEditor) else open_editor(target), open_faces(data)
+    editor, source = target if isinstance(target, DomainEditor) else open_editor(target), open_faces(data)
     judge = Judge(f"attributes-{'toon' if toon.is_cartoon(data) else 'celeba'}-judge" if judge == "auto" else judge)
     names = editor.attributes
     if not names:
@@ -144,8 +138,8 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
             kept=agreement(logits[:, others], after[:, others]),
             kept_free=agreement(logits[:, free], after[:, free]),
             error=reconstruction_error(faces, made[0.0]),
-            identity=cosine(features, now),
-            strangers=cosine(features, np.roll(features, 1, axis=0)),
+            identity=cosines(features, now).mean(),
+            strangers=cosines(features, np.roll(features, 1, axis=0)).mean(),
             frechet=frechet_distance(now[few], real[t]),
             unedited=frechet_distance(features[few], real[t]),
             floor=frechet_distance(_spread(before[t][1], count), real[t]) if has_floor else np.nan,
@@ -159,7 +153,7 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
 
 def _spread(rows, limit):
     """Return at most `limit` of `rows`, evenly spaced."""
-    return rows if limit is None or len(rows) <= limit else rows[np.linspace(0, len(rows) - 1, limit).astype(int)]
+    return rows if limit is None else rows[evenly_spaced(len(rows), limit)]
 
 
 def edits_text(table):

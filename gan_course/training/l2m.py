@@ -13,6 +13,7 @@ from gan_course.data import domains as domains_of_faces
 from gan_course.data import toon
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
+from gan_course.layers import fitted
 from gan_course.models import l2m_gan
 from gan_course.models.l2m_gan import pick
 from gan_course.training import classifier
@@ -206,10 +207,7 @@ class L2M(Trainer):
         """Return what the network `keep` says of all that shall stay, (batch, d)."""
         if self.keep is None:
             return None
-        size = tuple(self.keep.input_shape[1:3])
-        if tuple(pictures.shape[1:3]) != size:
-            pictures = ops.image.resize(pictures, size, antialias=True)
-        said = self.keep(pictures, training=False)
+        said = self.keep(fitted(pictures, self.keep), training=False)
         return said if self.columns is None else ops.take(said, self.columns, axis=1)
 
     def _backward(self, tape, d_scaled, g_scaled, fake, fake_score):

@@ -10,7 +10,7 @@ from gan_course.errors import CourseError
 class FaceEdit:
     """A face before and after: which attributes it shall have, and how strongly it is edited.
 
-    editor: a `gan_course.editing.FaceEditor` that edits attributes. faces: uint8 (n, r, r, 3), framed as those of the training. sources:
+    editor: a `gan_course.editing.DomainEditor` that edits attributes. faces: uint8 (n, r, r, 3), framed as those of the training. sources:
     their domains; None: the steering network tells. size: width of a face on screen, in pixels.
 
     `face` is the picture, `source` its domain, `wanted` {attribute: 0 or 1}, `strength` a number from 0 (the face given back)

@@ -30,7 +30,7 @@ from gan_course.files import atomic_write
 from gan_course.latent.axes import LEAST, POLE, STEPS, Axes
 from gan_course.latent.sampling import latent_dim, needs_space
 from gan_course.settings import ROOT
-from gan_course.widgets.face_editor import GROUPS, REACH
+from gan_course.widgets.face_editor import REACH, grouped
 
 HERE = Path(__file__).parent
 SMALL = 64  # numbers: smaller arrays stay float32
@@ -210,12 +210,9 @@ def save(site, out):
 def _about(site):
     """Return what the script must know beside the numbers."""
     axes, (step, word) = site.axes, STEPS[site.axes.space]
-    groups = {title: [n for n in names if n in axes.names] for title, names in GROUPS.items()}
-    grouped = {n for names in groups.values() for n in names}
-    groups["more"] = [n for n in axes.names if n not in grouped]
     return dict(
         names=axes.names,
-        groups=[[title, names] for title, names in groups.items() if names],
+        groups=list(grouped(axes.names).items()),
         space=axes.space,
         unit=axes.unit,
         step=step,
