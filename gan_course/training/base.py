@@ -73,6 +73,10 @@ class Config:
     draws = True  # faces; a system that does not is a tool, such as a judge
     edits = False  # draws faces that are given to it
 
+    def rate_of(self, player):
+        """Return the learning rate of a player, such as 'd'."""
+        return self.rate
+
     @classmethod
     def options(cls):
         """Return the fields that a user may choose, as `dataclasses.Field`s."""
