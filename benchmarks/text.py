@@ -88,7 +88,7 @@ def train(way, options, seed):
     if way == "attributes, no text":
         gan.generator.encoder = gan.ema_generator.encoder = ToldAsItIs()
     else:
-        config.prepare(gan, source)
+        config.begin(gan, source)
     gan.fit(
         config.dataset(source), steps_per_epoch=1000, epochs=10**9, verbose=0, callbacks=[Budget(options.cpu_seconds)]
     )

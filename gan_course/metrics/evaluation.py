@@ -16,8 +16,9 @@ from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write
 from gan_course.metrics.distances import NEIGHBOURS, SUBSET_SIZE, SUBSETS, distances, evenly_spaced
-from gan_course.metrics.features import feature_network, weights_sha256
+from gan_course.metrics.features import feature_network
 from gan_course.metrics.text import agreement_text, measure_text
+from gan_course.weights import weights_sha256
 
 FEW = 500  # faces; with fewer a distance says little
 CAPTIONS = 1000  # of a part, on which a network that reads is measured

@@ -49,7 +49,7 @@ class Config:
     - `images_at(step)`: how many pictures `step` steps have shown;
     - `sample(network, count, seed)`: pictures of a trained `network()`, uint8; for systems that draw;
     - `sample_for(network, source, part, count, seed)`: the same, to be measured against a part of some faces;
-    - `prepare(trainer, source)`: what comes before the first step of a new run, such as another network's training.
+    - `begin(trainer, source)`: what comes before the first step of a new run, such as another network's training.
 
     The command line's flags, a run's settings.json and the index of shipped weights follow from the fields.
     """
@@ -74,6 +74,11 @@ class Config:
     )
 
     draws = True  # faces; a system that does not is a tool, such as a judge
+    edits = False  # draws faces that are given to it
+
+    def rate_of(self, player):
+        """Return the learning rate of a player, such as 'd'."""
+        return self.rate
 
     @classmethod
     def options(cls):
@@ -128,6 +133,9 @@ class Config:
         options = dict(mirror=self.mirror, seed=self.seed, start_step=start_step)
         return pipeline.faces(source, self.resolution, self.batch_size, **options)
 
+    def prepare(self, trainer, source):
+        """Give a trainer what else it needs of the opened folder, such as faces to edit on its sheets. Here: nothing."""
+
     def images_at(self, step):
         """Return how many pictures `step` steps have shown."""
         return step * self.batch_size
@@ -140,7 +148,7 @@ class Config:
         """Return `count` pictures to be measured against a part of an opened folder; here `sample`'s."""
         return self.sample(network, count, seed)
 
-    def prepare(self, trainer, source):
+    def begin(self, trainer, source):
         """Do what comes before the first step of a new run; here: nothing."""
 
 

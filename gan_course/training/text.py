@@ -394,7 +394,7 @@ class TextConfig(ProGANConfig):
             labels=lambda names: self.tables(source, names),
         )  # fmt: skip
 
-    def prepare(self, trainer, source):
+    def begin(self, trainer, source):
         """Teach the text encoder to read: from the training captions, and one in ten from people's where there are some."""
         numbers, told, _ = self.tables(source, source.split("train"))
         numbers, told, weights = numbers.reshape(-1, self.length), told.reshape(-1, told.shape[-1]), None
