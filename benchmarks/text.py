@@ -120,9 +120,14 @@ def speed(name, count=200):
 
 
 def human(path, name):
-    """Print the agreement on the captions of Face2Text that were read by hand."""
+    """Print the agreement on the captions of Face2Text that were read by hand; of those that a network did not learn."""
     found, told = pretrained.find(name), json.loads(TOLD.read_text())["told"]
-    texts = {hashlib.sha256(t.encode()).hexdigest()[:16]: t for few in captions.face2text(path).values() for t in few}
+    texts = {
+        hashlib.sha256(text.encode()).hexdigest()[:16]: text
+        for picture, few in captions.face2text(path).items()
+        if not found.config.human or captions.held_out(picture)
+        for text in few
+    }
     judge = metrics.feature_network("toon" if "toon" in found.config.data else "celeba", found.config.data)
     names = [n for n in judge.attributes if n in found.config.attributes]
     marks = {key: {m[:-1]: 1 if m[-1] == "+" else -1 for m in line.split()} for key, line in told.items()}
@@ -131,8 +136,7 @@ def human(path, name):
     ]
     table = captions.told_table(made, names)
     pictures = generate(found.network, len(made), 1, found.config.psi(found.network, made))
-    x = metrics.resize(pictures, judge.size) / 127.5 - 1.0
-    said = judge.judge.predict(x, verbose=0)[:, [judge.attributes.index(n) for n in names]] > 0
+    said = judge.logits(pictures)[:, [judge.attributes.index(n) for n in names]] > 0
     low = measures.chance(said, table)
     print(f"{len(made)} captions of people: agreement {measures.agreement(said, table):.3f}, chance {low:.3f}")
 

@@ -56,25 +56,25 @@ def sample(options):
         raise CourseError(f"--seed is {options.seed}; give 0 or more.")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
-    found = pretrained.find(options.name)
-    if hasattr(options, "text"):
-        page = _drawn_from_text(found, options)
-    else:
-        page = show.sheet(found.sample(options.count, options.seed, options.psi))
-    show.save(options.out, page)
-    print(f"{options.count} faces are in {options.out}.")
+    texts = getattr(options, "text", None)
+    show.save(options.out, _sheet(pretrained.find(options.name), texts, options))
+    print(f"{options.count * len(texts or [''])} faces are in {options.out}.")
 
 
-def _drawn_from_text(found, options):
-    """Return one picture of the sentences' faces, a row each, and say what was understood of them."""
+def _sheet(found, texts, options):
+    """Return a picture of faces; with sentences, a row for each, and say what was understood of it."""
+    from gan_course import show
     from gan_course.training.text import captioned
 
-    found.reads()
-    understood = [found.config.understand(found.network, text) for text in options.text]  # all, before the work
-    for text, one in zip(options.text, understood, strict=True):
+    if texts is None:
+        return show.sheet(found.sample(options.count, options.seed, options.psi))
+    found.must_read()
+    understood = [found.config.understand(found.network, text) for text in texts]  # all, before the work
+    for text, one in zip(texts, understood, strict=True):
         print(f"'{textwrap.shorten(text, 60)}': {one}.")
-    sample = {text: found.sample(options.count, options.seed, texts=[text]) for text in options.text}
-    return captioned({textwrap.shorten(text, 130): faces for text, faces in sample.items()})
+    return captioned({
+        textwrap.shorten(text, 130): found.sample(options.count, options.seed, options.psi, [text]) for text in texts
+    })  # fmt: skip
 
 
 def _evaluate_edits(options):

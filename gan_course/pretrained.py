@@ -53,18 +53,19 @@ class Found:
 
         texts: sentences to draw in turn, for a network that reads.
         """
+        chosen = {}
         if texts:
-            self.reads()
-            return self.config.sample(self.network, count, seed, texts)
-        if psi == 1:
-            return self.config.sample(self.network, count, seed)
-        if not hasattr(self.network, "average"):
-            raise CourseError(f"A {self.config.model} has no average w to truncate to; leave out psi.")
-        return self.config.sample(self.network, count, seed, psi)
+            self.must_read()
+            chosen["texts"] = texts
+        if psi != 1:
+            if not hasattr(self.network, "average"):
+                raise CourseError(f"A {self.config.model} has no average w to truncate to; leave out psi.")
+            chosen["psi"] = psi
+        return self.config.sample(self.network, count, seed, **chosen)
 
-    def reads(self):
+    def must_read(self):
         """Raise `CourseError` unless the network draws what a sentence says."""
-        if not hasattr(self.config, "understand"):
+        if not self.config.reads:
             raise CourseError(f"A {self.config.model} reads no sentences; give a network of the system 'text'.")
 
 

@@ -207,6 +207,21 @@ def test_a_tuned_encoder_moves_slowly(folder, tmp_path):
     assert not {"wrong", "kl"} & set((tmp_path / "run/log.csv").read_text().splitlines()[0].split(","))
 
 
+def test_new_words_come_between_the_others():
+    random = np.random.default_rng(0)
+    numbers = random.integers(2, 9, (200, 20)).astype("int16")
+    numbers[:, 15:], numbers[0] = 0, 0
+    made = text.with_new_words(numbers, random)
+    assert made.shape == numbers.shape and made.dtype == numbers.dtype and not made[0].any()
+    for old, new in zip(numbers, made, strict=True):
+        kept = new[new > 1]
+        np.testing.assert_array_equal(kept, old[: len(kept)])  # in their order
+        assert len(kept) == 15 or new.all() or not old.any()  # only what does not fit is lost, and at the end
+        assert (np.diff(new != 0) == 0).sum() >= 18  # the padding is at the end
+    assert 0.05 < (made == 1).sum() / (made != 0).sum() < 0.15
+    np.testing.assert_array_equal(text.with_new_words(numbers, random, rate=0.0), numbers)
+
+
 def test_the_encoder_is_taught_to_read():
     keras.utils.set_random_seed(0)
     faces = [{"Smiling": i % 2, "Eyeglasses": i // 2 % 2} for i in range(64)]
@@ -218,19 +233,27 @@ def test_the_encoder_is_taught_to_read():
         **SMALL | dict(words=len(known) + 2, attributes=2, length=24, text_dim=24, embedding=16)
     )
     before = text.read_well(network, numbers[400:], told[400:])
-    text.teach(network, numbers[:400], told[:400], steps=150, batch_size=32, rate=1e-2)
+    text.teach(network, numbers[:400], told[:400], steps=300, batch_size=32, rate=1e-2)
     after = text.read_well(network, numbers[400:], told[400:])
     assert before["whole"] < 0.5 and after["whole"] > 0.9 and after["told"] > 0.95, after
 
 
 def test_peoples_sentences_are_mixed_in(folder, tmp_path):
-    rows = [{"image": f"{i}.jpg", "caption": "a bespectacled lady , maybe she wears glasses"} for i in range(10)]
+    pages = [f"{i}.jpg" for i in range(10)]
+    rows = [
+        {"image": page, "caption": f"a {'xylophone' if captions.held_out(page) else 'bespectacled'} lady with glasses"}
+        for page in pages
+    ]
     (tmp_path / "captions.json").write_text(json.dumps(rows))
     command = dict(model="text", data=str(folder), say=lambda text: None, human=str(tmp_path / "captions.json"))
     command |= dict(precision="mixed_bfloat16")
     trainer = runs.train(tmp_path / "run", steps=4, **command, **ONE)
-    assert "bespectacled" in trainer.config.words
+    assert "bespectacled" in trainer.config.words and "xylophone" not in trainer.config.words
     assert trainer.generator.first.compute_dtype == "bfloat16" and trainer.generator.encoder.compute_dtype == "float32"
+    held = [row for row in rows if "xylophone" in row["caption"]]
+    (tmp_path / "held.json").write_text(json.dumps(held))
+    with pytest.raises(CourseError, match="kept for measuring"):
+        systems.recipe(model="text", data=str(folder), human=str(tmp_path / "held.json"))
     with pytest.raises(CourseError, match="Cannot read"):
         runs.train(tmp_path / "none", steps=4, **command | dict(human=str(tmp_path / "none.json")), **ONE)
 
@@ -248,6 +271,7 @@ def test_own_sentences_and_wrong_settings(folder, tmp_path, make_faces):
     assert trainer.config.words == [".", "a", "blue", "red", "thing"] and trainer.config.attributes == ["Red"]
     for wrong, says in (
         (dict(mismatch=1.0), "mismatch is 1.0"),
+        (dict(batch_size=1, max_batch=1), "a wrong sentence is another face's"),
         (dict(encoder="bert"), "encoder is bert"),
         (dict(kl=-1.0), "kl is -1.0"),
     ):
@@ -283,6 +307,7 @@ def test_a_face_or_one_sentence(run, tmp_path, capsys, refused):
         out.unlink(missing_ok=True)
         refused(main([*command, typed]), says)
         assert not out.exists()
+    refused(main([*command, "A man.", "--psi", "0.5"]), "no average w", begun=True)
     refused(main(["sample", "dcgan-toon-64", "--text", "A man."]), "A dcgan reads no sentences")
 
 

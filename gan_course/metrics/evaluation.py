@@ -75,7 +75,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
     for name in names:
         digest.update(source.read(name))
     text = {}
-    if found and set(getattr(found.config, "attributes", [])) & set(getattr(network, "attributes", [])):
+    if found and found.config.reads and set(found.config.attributes) & set(getattr(network, "attributes", [])):
         text = {"text": measure_text(found, source, split, network, min(count, CAPTIONS), seed)}
     return {
         "measure": {

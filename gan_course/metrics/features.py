@@ -46,6 +46,9 @@ class _Features:
         return weights_sha256(self.model)
 
     def __call__(self, pictures, batch_size=64):
+        return self._through(self.model, pictures, batch_size).astype("float64")
+
+    def _through(self, model, pictures, batch_size):
         pictures = np.asarray(pictures)
         if pictures.ndim != 4 or pictures.shape[3] != 3 or not len(pictures):
             raise CourseError(f"Features need pictures of shape (n, h, w, 3), and got {pictures.shape}.")
@@ -55,8 +58,8 @@ class _Features:
         features = []
         for start in progress(range(0, len(pictures), batch_size), desc="features", unit="batch"):
             x = resize(pictures[start : start + batch_size], self.size) / 127.5 - 1.0
-            features.append(self.model.predict_on_batch(x))
-        return np.concatenate(features).astype("float64")
+            features.append(model.predict_on_batch(x))
+        return np.concatenate(features)
 
     def unrounded(self, pictures):
         """Return the features of one batch of float pictures as they are: for those that differ by less than a byte."""
@@ -70,7 +73,7 @@ class FaceFeatures(_Features):
     """The features of an attribute network at 64x64; works offline. The distance in them is called FFD.
 
     `network`: the name of shipped weights (a judge, such as 'attributes-toon-judge'), or a network that
-    `models.attributes.build` made, with the attributes of its logits. `judge` is the network, `attributes` its logits'.
+    `models.attributes.build` made, with the attributes of its logits.
     """
 
     def __init__(self, network, attributes=()):
@@ -85,6 +88,10 @@ class FaceFeatures(_Features):
         self.judge, self.attributes = network, list(attributes)
         size, model = network.input_shape[1], feature_extractor(network)
         super().__init__(name, model, size, "face-feature Frechet distance (FFD)", "FFD")
+
+    def logits(self, pictures, batch_size=64):
+        """Return the network's logits of pictures, float32 (n, attributes), in the order of `attributes`."""
+        return self._through(self.judge, pictures, batch_size)
 
 
 class InceptionFeatures(_Features):

@@ -11,7 +11,6 @@ from gan_course.data.pipeline import load
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
 from gan_course.metrics.distances import evenly_spaced
-from gan_course.metrics.features import resize
 
 POOL = 100  # captions among which the right one is to be found
 GROUP = 8  # faces of one caption, whose distances are its diversity
@@ -96,10 +95,9 @@ def measure_text(found, source, part, features, count=1000, seed=0):
     distance in features between faces of one caption), that of real faces of which the same is true, and the ratio;
     attributes: {name: [agreement where told, where absence is told, ceilings of both]}.
     """
-    config, network, judge = found.config, found.network, features.judge
-    names_of_judge = features.attributes
-    attributes = [name for name in config.attributes if name in names_of_judge]
-    columns = [names_of_judge.index(name) for name in attributes]
+    config, network = found.config, found.network
+    attributes = [name for name in config.attributes if name in features.attributes]
+    columns = [features.attributes.index(name) for name in attributes]
     images, names = load(source, network.output_shape[1], part)
     rows = evenly_spaced(len(names), count)
     chosen = [few[0] for few in captions.of_faces(source, names[rows])]
@@ -109,11 +107,7 @@ def measure_text(found, source, part, features, count=1000, seed=0):
     psi = config.psi(network, chosen)
     fake = sampling.generate(network, len(rows), seed, psi)
 
-    def look(pictures):
-        x = resize(pictures, judge.input_shape[1]) / 127.5 - 1.0
-        return judge.predict(x, batch_size=64, verbose=0)[:, columns]
-
-    logits, real = look(fake), look(images[rows])
+    logits, real = (features.logits(pictures)[:, columns] for pictures in (fake, images[rows]))
     low, high, reached = chance(logits > 0, told), agreement(real > 0, told), agreement(logits > 0, told)
     prior = source.labels(source.split("train"), attributes).mean(0).clip(0.005, 0.995)
     drawn, ceilings = by_attribute(logits > 0, told, attributes), by_attribute(real > 0, told, attributes)

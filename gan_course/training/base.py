@@ -75,6 +75,7 @@ class Config:
 
     draws = True  # faces; a system that does not is a tool, such as a judge
     edits = False  # draws faces that are given to it
+    reads = False  # draws what a sentence says
 
     def rate_of(self, player):
         """Return the learning rate of a player, such as 'd'."""

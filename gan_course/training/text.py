@@ -1,7 +1,6 @@
 """Training text to face: sentences in each batch, an encoder that is taught to read first, a critic that reads."""
 
 import textwrap
-import zlib
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,14 +15,16 @@ from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
 from gan_course.models import text_to_face
+from gan_course.progress import progress
 from gan_course.training.base import FROM_0, WHOLE, Phase, option, require
 from gan_course.training.growing import GrowingGAN, ProGANConfig, scheduled_faces
 
 ENCODERS = ("frozen", "tuned")
 TUNED_RATE = 0.05  # of the players' rate: more, and the encoder forgets what it was taught
+LEAST_FALL = 0.05  # of a probability, for which a word gets the credit
 SHARE = (lambda value: 0 <= value < 1, "a number from 0 (without) to below 1")
 VOCABULARY_FROM = 2000  # training faces, of whose captions the words are taken
-EXAMPLE = "'A young woman with glasses and black hair.'"
+EXAMPLE = "'A young woman with glasses and black hair'"
 
 
 def contradictions(told, truth):
@@ -80,6 +81,8 @@ class TextToFaceGAN(GrowingGAN):
     ):  # fmt: skip
         require("mismatch", mismatch, SHARE)
         require("kl", kl, FROM_0)
+        if mismatch and min(stage.batch_size for stage in schedule.stages) < 2:
+            raise CourseError("batch_size is 1, and a wrong sentence is another face's; give 2 or more, or mismatch 0.")
         self.tuned = encoder == "tuned"
         options = dict(loss="non_saturating", gp_weight=0.0, r1_gamma=1.0) | options
         super().__init__(generator, discriminator, schedule, name=name, **options)
@@ -207,20 +210,19 @@ def captioned(rows, gap=2):
 # --- the encoder's own training -----------------------------------------------------------------------------
 
 
-@keras.saving.register_keras_serializable(package="gan_course")
-class ForgetWords(keras.layers.Layer):
-    """While training, each word is unknown with the probability `rate`: so the encoder learns to live with new ones."""
+def with_new_words(numbers, random, rate=0.1):
+    """Return rows of word numbers with unknown words put between the others: before each, k with probability ~ rate^k.
 
-    def __init__(self, rate=0.05, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        self.rate, self.seeds = rate, keras.random.SeedGenerator(seed)
-
-    def call(self, numbers, training=False):
-        if not training:
-            return numbers
-        forgotten = keras.random.uniform(ops.shape(numbers), seed=self.seeds) < self.rate
-        unknown = ops.full_like(numbers, captions.UNKNOWN)
-        return ops.where(ops.logical_and(forgotten, numbers != captions.PADDING), unknown, numbers)
+    What is taught stays the same, so the encoder learns that a word which it does not know tells nothing. (To *replace*
+    known words would teach it to guess.) Of rows that become too long, the end is lost. random: a NumPy generator.
+    """
+    new = random.geometric(1 - rate, numbers.shape) - 1
+    places = np.arange(numbers.shape[1]) + np.cumsum(new, axis=1)  # of the known words
+    wide = np.full((len(numbers), places.max() + 1), captions.UNKNOWN, numbers.dtype)
+    np.put_along_axis(wide, places, numbers, axis=1)
+    ends = np.where(numbers != captions.PADDING, places, -1).max(axis=1)
+    wide[np.arange(wide.shape[1]) > ends[:, None]] = captions.PADDING
+    return wide[:, : numbers.shape[1]]
 
 
 def teach(generator, numbers, told, steps, weights=None, batch_size=128, rate=3e-3, seed=0):
@@ -229,23 +231,18 @@ def teach(generator, numbers, told, steps, weights=None, batch_size=128, rate=3e
     numbers: (n, length) word numbers; told: (n, attributes) in -1, 0, 1; weights: (n, attributes), 0 where nobody knows
     what the caption tells. Adam, the rate falling to 0 by cosine; the order of the captions belongs to the seed.
     """
-    rows = np.random.default_rng(seed).integers(0, len(numbers), steps * batch_size)
+    random = np.random.default_rng(seed)
     inputs = keras.Input((generator.length,), dtype="int32")
-    logits = generator.told(generator.encoder(ForgetWords(seed=seed)(inputs)))
-    model = keras.Model(inputs, logits)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    given = None if weights is None else weights[rows].astype("float32")
-    model.fit(
-        numbers[rows],
-        told[rows].astype("int32") + 1,
-        sample_weight=given,
-        batch_size=batch_size,
-        shuffle=False,
-        verbose=0,
-    )
+    model = keras.Model(inputs, generator.told(generator.encoder(inputs)))
+    adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
+    model.compile(adam, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for _ in progress(range(steps), desc="reading", unit="step"):
+        rows = random.integers(0, len(numbers), batch_size)
+        model.train_on_batch(
+            with_new_words(numbers[rows], random).astype("int32"),
+            told[rows].astype("int32") + 1,
+            sample_weight=None if weights is None else weights[rows].astype("float32"),
+        )
 
 
 def read_well(generator, numbers, told, batch_size=512):
@@ -290,11 +287,14 @@ class Understood(NamedTuple):
 
 
 def _people(path):
-    """Return the sentences of a file of Face2Text, those of the held out pictures left out: [[text, ..], ..]; [] without one."""
+    """Return the sentences of a file of Face2Text that may be learnt from; [] without a file."""
     if not path:
         return []
-    found = captions.face2text(path)
-    return [few for picture, few in sorted(found.items()) if zlib.crc32(picture.encode()) % 10 < 8]
+    found = sorted(captions.face2text(path).items())
+    texts = [text for picture, few in found if not captions.held_out(picture) for text in few]
+    if not texts:
+        raise CourseError(f"All sentences of '{path}' are kept for measuring; give a file of more pictures.")
+    return texts
 
 
 # --- the system ---------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ class TextConfig(ProGANConfig):
     """Text to face (lesson 08): a ProGAN that draws what a sentence says."""
 
     model: str = "text"
-    words: list = field(default_factory=list)  # those of the training captions, in the order of their numbers
+    words: list = field(default_factory=list)  # of the training captions and people's, in the order of their numbers
     attributes: list = field(default_factory=list)  # that captions tell
     r1_gamma: float = option(1.0, "weight of the R1 penalty; 0: without", FROM_0, cartoons=1.0, steered=True)
     drift: float = option(1e-3, "weight of the mean squared score of real faces (ProGAN: 0.001)", FROM_0)
@@ -325,6 +325,8 @@ class TextConfig(ProGANConfig):
         "", "file of Face2Text: sentences that people wrote, mixed into what the encoder is taught with"
     )
 
+    reads = True
+
     @classmethod
     def recipe(cls, **chosen):
         config = super().recipe(**chosen)
@@ -337,7 +339,8 @@ class TextConfig(ProGANConfig):
         told = {name for c in every for name in c.told}
         if not told:
             raise CourseError(f"The captions of '{config.data}' do not say what they tell; add 'told' to some of them.")
-        return replace(config, words=captions.vocabulary(c.text for c in every), attributes=sorted(told, key=str.lower))
+        texts = [*(c.text for c in every), *_people(config.human)]
+        return replace(config, words=captions.vocabulary(texts), attributes=sorted(told, key=str.lower))
 
     @property
     def reader(self):
@@ -371,7 +374,7 @@ class TextConfig(ProGANConfig):
     def examples(self):
         """Return the sentences that sheets show: those of `captions.EXAMPLES` whose words the network knows."""
         reader = self.reader
-        return [c.text for c in captions.EXAMPLES if not reader.unknown(c.text)] or [captions.EXAMPLES[0].text]
+        return [text for text in captions.EXAMPLES if not reader.unknown(text)] or [captions.EXAMPLES[0]]
 
     def tables(self, source, names):
         """Return of pictures: captions as word numbers (n, k, length), what they tell (n, k, a), what is true (n, a)."""
@@ -399,7 +402,7 @@ class TextConfig(ProGANConfig):
         numbers, told, _ = self.tables(source, source.split("train"))
         numbers, told, weights = numbers.reshape(-1, self.length), told.reshape(-1, told.shape[-1]), None
         if self.human:
-            texts = [text for few in _people(self.human) for text in few]
+            texts = _people(self.human)
             seen = captions.told_table([captions.Caption(text, captions.spot(text)) for text in texts], self.attributes)
             rows = np.arange(len(numbers) // 9) % len(texts)
             # What the rule did not find may be told all the same: only what it found counts.
@@ -411,18 +414,21 @@ class TextConfig(ProGANConfig):
 
     # --- sentences -----------------------------------------------------------------------------------------------
 
-    def read(self, network, texts):
-        """Return psi of sentences, float32 (n, text_dim). Raises `CourseError` where nothing of one can be read."""
+    def numbers(self, texts):
+        """Return sentences as word numbers. Raises `CourseError` where nothing of one can be read."""
         reader = self.reader
         for text in texts:
             found = captions.words(text)
             if not found:
-                raise CourseError(f"The sentence is empty; write one, such as {EXAMPLE}")
+                raise CourseError(f"The sentence is empty; write one, such as {EXAMPLE}.")
             if not any(word in reader.numbers for word in found[: self.length] if word.isalpha()):
-                raise CourseError(
-                    f"No word of '{textwrap.shorten(str(text), 60)}' is known; write English about a face, such as {EXAMPLE}"
-                )
-        numbers = reader(texts)
+                short = textwrap.shorten(str(text), 60)
+                raise CourseError(f"No word of '{short}' is known; write English about a face, such as {EXAMPLE}.")
+        return reader(texts)
+
+    def read(self, network, texts):
+        """Return psi of sentences, float32 (n, text_dim); errors as in `numbers`."""
+        numbers = self.numbers(texts)
         with no_gradient():
             psi = [to_numpy(network.encoder(numbers[i : i + 256])) for i in range(0, len(numbers), 256)]
         return np.concatenate(psi)
@@ -432,27 +438,23 @@ class TextConfig(ProGANConfig):
         return self.read(network, [c.text for c in made])
 
     def understand(self, network, text):
-        """Return what the network makes of a sentence (`Understood`); errors as in `read`."""
-        self.read(network, [text])
-        reader, found = self.reader, captions.words(text)
-        numbers = reader([text])
+        """Return what the network makes of a sentence (`Understood`); errors as in `numbers`."""
+        numbers, reader, found = self.numbers([text]), self.reader, captions.words(text)
         count = min(len(found), self.length)
         without = np.repeat(numbers, count, axis=0)  # in each row another word is forgotten
-        without[np.arange(count), np.arange(count)] = captions.UNKNOWN
+        np.fill_diagonal(without, captions.UNKNOWN)
         with no_gradient():
             logits = network.told(network.encoder(np.concatenate([numbers, without])))
             p = to_numpy(ops.softmax(logits, axis=-1))
         said = p[0].argmax(-1) - 1
         told = {name: int(v) for name, v in zip(self.attributes, said, strict=True) if v}
-        rows = np.flatnonzero(said)
-        words = []
-        for i, word in enumerate(found[:count]):
-            falls = p[0, rows, said[rows] + 1] - p[1 + i, rows, said[rows] + 1]
-            best = int(falls.argmax()) if len(rows) else -1
-            strong = best >= 0 and falls[best] > 0.05
-            words.append(
-                (word, self.attributes[rows[best]] if strong else "", float(max(falls[best], 0)) if strong else 0.0)
-            )
+        words = [(word, "", 0.0) for word in found[:count]]
+        if told:
+            rows = np.flatnonzero(said)
+            falls = (p[:1] - p[1:])[:, rows, said[rows] + 1]  # (words, told)
+            for i, best in enumerate(falls.argmax(axis=1)):
+                if falls[i, best] > LEAST_FALL:
+                    words[i] = (found[i], self.attributes[rows[best]], float(falls[i, best]))
         return Understood(told, words, reader.unknown(text), len(found) - count)
 
     def sample(self, network, count, seed=0, texts=None):

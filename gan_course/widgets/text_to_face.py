@@ -23,7 +23,7 @@ class TextToFace:
     def __init__(
         self, found, text="A young woman with glasses and black hair.", seed=0, variety=1.0, count=4, size=128
     ):
-        found.reads()
+        found.must_read()
         self.network, self.config = found.network, found.config
         self.text, self.seed, self.variety, self.count, self.size = text, seed, variety, count, size
         self.history, self.understood = [], None
