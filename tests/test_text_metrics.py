@@ -1,10 +1,18 @@
 """Agreement, chance, R-precision and diversity: known answers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from gan_course.backend import to_numpy
+from gan_course.data import captions, toon
+from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
+from gan_course.metrics import FaceFeatures
 from gan_course.metrics import text as measures
+from gan_course.models import attributes
+from gan_course.pretrained import Found
 
 RNG = np.random.default_rng(0)
 TOLD = np.array([[1, 0, -1], [0, -1, 1], [1, 1, 0], [-1, 0, 0]])
@@ -72,6 +80,51 @@ def test_fitting():
     np.testing.assert_array_equal(
         measures.fitting(np.array([[1, 0, 0], [0, -1, 1], [0, 1, 0]]), truth), [[1, 0], [1, 1], [0, 0]]
     )
+
+
+def test_logits_of_a_judge():
+    network = attributes.build(["A", "B"], width=2, resolution=16)
+    bytes_ = RNG.integers(0, 256, (3, 16, 16, 3)).astype("uint8")
+    expected = to_numpy(network(bytes_.astype("float32") / 127.5 - 1))
+    np.testing.assert_allclose(FaceFeatures(network, ["A", "B"]).logits(bytes_), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_measured_from_captions_to_numbers(obeys, tmp_path):
+    """A network that draws what is told in three pixels, and one that draws black; a judge that knows two of the three."""
+    names = ["Male", "Smiling", "Eyeglasses"]
+
+    class Network:
+        input_shape, output_shape = [(None, 2), (None, 3)], (None, 8, 8, 3)
+
+        def __call__(self, inputs, training=False):
+            pictures = np.full((len(inputs[1]), 8, 8, 3), -1.0)
+            if obeys:
+                pictures[:, :3, 0, 0] = inputs[1]
+            return pictures
+
+    class Judge:
+        name, attributes = "judge", ["Eyeglasses", "Young", "Male"]
+
+        def logits(self, pictures):
+            return pictures[:, [2, 7, 0], 0, 0] - 127.5
+
+        def __call__(self, pictures):
+            return pictures.reshape(len(pictures), -1).astype("float64")
+
+    config = SimpleNamespace(
+        attributes=names, psi=lambda network, made: captions.told_table(made, names).astype("float32")
+    )
+    source = open_faces(toon.render(tmp_path / "toon", count=100, seed=2))
+    found = measures.measure_text(Found(Network(), config, {}), source, "all", Judge(), count=100)
+    assert found["captions"] == 100 and list(found["attributes"]) == ["Male", "Eyeglasses"]
+    if obeys:
+        assert found["agreement"] == 1 and found["chance"] < 0.8 and found["diversity"] == 0
+        assert found["attributes"]["Male"][:2] == [1, 1] and found["r_precision"] > 0.01
+    else:
+        assert found["agreement"] == pytest.approx(found["chance"]) and found["placed"] == pytest.approx(0, abs=1e-6)
+        assert found["attributes"]["Male"][:2] == [0, 1]
+    assert found["diversity_real"] > 0
 
 
 def test_as_text():
