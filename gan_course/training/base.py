@@ -200,7 +200,8 @@ class Trainer(keras.Model):
     - `step`: the steps taken so far, a whole number; `counter` is its variable.
     - `state()`: every variable that training changes, in a fixed order. Loading all of them, and then calling
       `follow_schedule()`, goes on bit for bit (on one kind of processor).
-    - `sample(count, seed)`: pictures (n, height, width, 3) that are the same at every call, to be looked at and measured.
+    - `sample(count, seed)`: pictures (n, height, width, 3) that are the same at every call, to be looked at and measured;
+      `sample_for(source, part, count, seed)`: those to be measured against a part; `page(count, seed, gap)`: one sheet.
     - `curves`: {title: {metric: short name}}, what a live picture shows; its first entry holds the losses.
     - `lowest_d_loss`: the smallest value that the metric `d_loss` can have: a discriminator near it has won.
     """

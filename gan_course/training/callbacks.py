@@ -86,7 +86,7 @@ class Limit(keras.callbacks.Callback):
 
 
 class Sheets(keras.callbacks.Callback):
-    """Draw the same faces (`Trainer.sample`) at the end of every epoch.
+    """Draw the same faces (`Trainer.page`) at the end of every epoch.
 
     The sheets go to `folder` (PNG, named by step) when one is given, and the newest is `pages[-1]`. `gif(path)`
     writes all of them as a film. Sheets of steps after the model's own (of a run that was killed) are removed. A sheet

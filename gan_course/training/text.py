@@ -320,7 +320,9 @@ class TextConfig(ProGANConfig):
         "frozen", "the text encoder during the GAN's training: frozen, or tuned by the discriminator's loss",
         (ENCODERS.__contains__, f"one of {', '.join(ENCODERS)}"),
     )  # fmt: skip
-    reading_steps: int = option(1500, "steps in which the text encoder is taught before", WHOLE)
+    reading_steps: int = option(
+        1500, "steps in which the text encoder is taught before; their time is not counted", WHOLE
+    )
     human: str = option(
         "", "file of Face2Text: sentences that people wrote, mixed into what the encoder is taught with"
     )
