@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -22,9 +23,8 @@ import readme
 
 from gan_course.data import npm
 
-pytest.importorskip("myst_nb", reason="the extra 'site' is not installed")
-pytest.importorskip("sphinx_book_theme", reason="the extra 'site' is not installed")
-soup = pytest.importorskip("bs4").BeautifulSoup  # comes with the theme
+if not (find_spec("myst_nb") and find_spec("sphinx_book_theme")):
+    pytest.skip("the extra 'site' is not installed", allow_module_level=True)
 
 LESSONS = ["00_start_here", "03_measuring_faces"]
 SOURCES = ["README.md", "notebooks/glossary.md", *(f"notebooks/{name}.ipynb" for name in LESSONS)]
@@ -47,9 +47,11 @@ def site(fetched, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(site):
     """{path below the site: the parsed page}, of all pages that Sphinx has made."""
+    from bs4 import BeautifulSoup  # comes with the theme
+
     found = {path.relative_to(site).as_posix(): path for path in sorted(site.rglob("*.html"))}
     return {
-        name: soup(path.read_text(encoding="utf-8"), "html.parser")
+        name: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
         for name, path in found.items()
         if not name.startswith(("_static", "editor"))
     }
