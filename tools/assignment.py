@@ -14,12 +14,14 @@ import argparse
 import ast
 import builtins
 import csv
+import itertools
 import json
 import os
 import posixpath
 import re
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +39,7 @@ class Exercise:
     title: str
     points: int
     core: bool
-    text: str
-    before: list  # code that shows something, ahead of the stub
-    stub: str
+    text: list  # (cell_type, source): its words, and code that shows something
     solved: str  # the stub with the solution between nbgrader's marks
     names: list  # of its functions
     test: str  # calls the check
@@ -118,15 +118,19 @@ def exercises(name):
         stub = form.source(section.parts[place])
         after = [form.source(p) for p in section.parts[place + 1 :] if not isinstance(p, str)]
         check = next((text for text in after if "yours_or_ours" in text), call)
-        ahead = [form.source(p) for p in section.parts[:place] if not isinstance(p, str)]
+        text = []
+        for is_text, group in itertools.groupby(section.parts[:place], lambda part: isinstance(part, str)):
+            if is_text:
+                text.append(("markdown", markdown(group)))
+            else:
+                sources = (form.source(cell) for cell in group)
+                text += [("code", source) for source in sources if not missing([source], imports)]
         found.append(
             Exercise(
                 title=section.title,
                 points=section.exercise,
                 core=section.mark == "core",
-                text=markdown([p for p in section.parts[:place] if isinstance(p, str)]),
-                before=[text for text in ahead if not missing([text], imports)],
-                stub=stub,
+                text=text,
                 solved=filled_in(stub, functions, solutions),
                 names=names,
                 test=f"{imports[alias]}\n\n{call}",
@@ -162,7 +166,8 @@ def assignment(name, everything=False):
     found = [exercise for exercise in found if exercise.points and (everything or exercise.core)]
     if not found:
         sys.exit(f"{name} has no exercise with a function to write.")
-    sources = [text for x in found for text in (*x.before, x.solved, x.test, x.check)]
+    sources = [text for x in found for text in (x.solved, x.test, x.check)]
+    sources += [text for x in found for kind, text in x.text if kind == "code"]
     used = set().union(*(form._names(node)[1] for text in sources for node in ast.parse(text).body))
     lines = sorted({imports[bound] for bound in used & set(imports)})
     title = (
@@ -181,8 +186,8 @@ def assignment(name, everything=False):
     for number, x in enumerate(found, 1):
         key = f"{number:02}-{x.names[0]}"
         cells += [
-            new.new_markdown_cell(f"## {x.title} ({x.points} points)\n\n{x.text}"),
-            *(new.new_code_cell(text) for text in x.before),
+            new.new_markdown_cell(f"## {x.title} ({x.points} points)"),
+            *(getattr(new, f"new_{kind}_cell")(text) for kind, text in x.text),
             new.new_code_cell(x.solved, metadata=marks(f"{key}-solution", solution=True)),
             new.new_code_cell(
                 f"# This cell grades {' and '.join(x.names)}: {x.points} points.\n"
@@ -209,9 +214,13 @@ def nbgrader(course):
     """Return nbgrader's API for the course folder."""
     try:
         from nbgrader.apps import NbGraderAPI
+        from sqlalchemy.exc import SAWarning
         from traitlets.config import Config
     except ImportError:
         sys.exit('nbgrader is not installed: pip install -e ".[lab,teach]"')
+    warnings.simplefilter("ignore", SAWarning)  # of nbgrader 0.9.6 with SQLAlchemy 2.1, about its own objects
+    # nbgrader starts `alembic` by its name, and finds it only in an activated environment.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     config = Config()
     config.CourseDirectory.root = str(Path(course).resolve())
     config.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
@@ -222,8 +231,7 @@ def nbgrader(course):
 def done(result, what):
     """Stop with nbgrader's own words where it failed."""
     if not result["success"]:
-        said = (result["error"] or result["log"] or "").strip().splitlines()[-1:]
-        sys.exit(f"nbgrader could not {what}: {''.join(said)}")
+        sys.exit(f"nbgrader could not {what}:\n{result.get('log') or result.get('error')}")
 
 
 def make(name, course=COURSE, everything=False):
@@ -287,10 +295,12 @@ def verdicts(notebook):
     for cell in notebook["cells"]:
         about = cell["metadata"].get("nbgrader", {})
         if about.get("grade"):
-            errors = [output for output in cell.get("outputs", []) if output["output_type"] == "error"]
-            text = "".join(f"{x['ename']}: {x['evalue']}" for x in errors) or "".join(
-                "".join(output.get("text", "")) for output in cell.get("outputs", [])
-            )
+            said = []
+            for output in cell.get("outputs", []):
+                kind = output.get("ename", "NotYet")  # its sentence is enough
+                said.append("" if kind in ("NotYet", "NotImplementedError") else f"{kind}: ")
+                said.append(output.get("evalue", "".join(output.get("text", ""))))
+            text = "".join(said)
             yield about["grade_id"], text.strip()
 
 
