@@ -76,8 +76,9 @@ def test_every_function_to_write_becomes_an_exercise_with_its_check(name):
 
 
 def handed_to_check(cell):
-    """The names that the last call of a graded cell hands to its check."""
-    return [argument.id for argument in ast.parse(cell.source).body[-1].value.args]
+    """The names that a graded cell hands to its checks."""
+    calls = [node.value for node in ast.parse(cell.source).body if isinstance(node, ast.Expr)]
+    return [argument.id for call in calls for argument in call.args]
 
 
 def test_a_solution_with_other_arguments_is_refused():

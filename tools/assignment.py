@@ -107,14 +107,14 @@ def exercises(name):
             continue
         functions = stubs(section.parts[place])
         names = [function.name for function in functions]
-        call = next(
+        calls = [
             text
             for node, text in answers
-            if isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Call)
-            and calls_check(node.value, names, imports)
-        )
-        alias = call.split(".")[0]
+            if names_given(node, imports) and set(names_given(node, imports)) <= set(names)
+        ]
+        if not calls:
+            sys.exit(f"The solutions of {name} have no line that hands {', '.join(names)} to a check; add it.")
+        call = "\n".join(dict.fromkeys(calls))
         stub = form.source(section.parts[place])
         after = [form.source(p) for p in section.parts[place + 1 :] if not isinstance(p, str)]
         check = next((text for text in after if "yours_or_ours" in text), call)
@@ -133,18 +133,20 @@ def exercises(name):
                 text=text,
                 solved=filled_in(stub, functions, solutions),
                 names=names,
-                test=f"{imports[alias]}\n\n{call}",
+                test=f"{imports[call.split('.')[0]]}\n\n{call}",
                 check=call if missing([stub, check], imports) else check,
             )
         )
     return imports, found
 
 
-def calls_check(call, names, imports):
-    """Whether a call is that of the check of these functions."""
-    checker = getattr(getattr(call.func, "value", None), "id", "")
-    given = [getattr(argument, "id", "") for argument in call.args]
-    return "gan_course.exercises" in imports.get(checker, "") and given == names
+def names_given(node, imports):
+    """Return the names that a statement hands to a check of the course, or none where it is another statement."""
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return []
+    checker = getattr(getattr(node.value.func, "value", None), "id", "")
+    known = "gan_course.exercises" in imports.get(checker, "")
+    return [argument.id for argument in node.value.args if isinstance(argument, ast.Name)] if known else []
 
 
 def missing(sources, imports):
