@@ -214,7 +214,7 @@ def test_the_memory_of_a_training_is_counted(tmp_path, monkeypatch, pictures):
 @pytest.fixture
 def small_course(tmp_path, monkeypatch):
     """A copy of the repository's shape in which a test may run and store a lesson."""
-    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+    for name in ("README.md", "INSTRUCTORS.md", "CITATION.cff", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "gan_course").mkdir()
     shutil.copy(ROOT / "gan_course/__init__.py", tmp_path / "gan_course")

@@ -67,7 +67,7 @@ def test_every_function_to_write_becomes_an_exercise_with_its_check(name):
     stored, missing = set(dir(__builtins__)) | set(__builtins__), set()
     for cell in code:
         for statement in ast.parse(cell.source).body:
-            new, used = form._names(statement)
+            new, used = form.names_in(statement)
             missing |= used - stored - new
             stored |= new
     assert not missing

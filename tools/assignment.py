@@ -154,7 +154,7 @@ def missing(sources, imports):
     stored, loaded = set(), set()
     for text in sources:
         for statement in ast.parse(text).body:
-            new, used = form._names(statement)
+            new, used = form.names_in(statement)
             loaded |= used - stored
             stored |= new
     return loaded - set(imports) - set(dir(builtins)) - stored
@@ -170,7 +170,7 @@ def assignment(name, everything=False):
         sys.exit(f"{name} has no exercise with a function to write.")
     sources = [text for x in found for text in (x.solved, x.test, x.check)]
     sources += [text for x in found for kind, text in x.text if kind == "code"]
-    used = set().union(*(form._names(node)[1] for text in sources for node in ast.parse(text).body))
+    used = set().union(*(form.names_in(node)[1] for text in sources for node in ast.parse(text).body))
     lines = sorted({imports[bound] for bound in used & set(imports)})
     title = (
         f"# {form.label(name)}: exercises\n\nWrite each function in the place of `raise NotImplementedError`, and run the "

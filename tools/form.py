@@ -252,7 +252,7 @@ def missing_names(parts):
         for cell in s.code:
             lines = (re.sub(r"^(\s*)[!%].*", r"\1pass", line) for line in source(cell).splitlines())
             for statement in ast.parse("\n".join(lines)).body:
-                stored, loaded = _names(statement)
+                stored, loaded = names_in(statement)
                 if s.mark == "optional":
                     optional |= stored
                 else:
@@ -260,7 +260,7 @@ def missing_names(parts):
                     core |= stored
 
 
-def _names(statement):
+def names_in(statement):
     """Return the global names that a statement stores and those that it loads."""
     table = symtable.symtable(ast.unparse(statement), "cell", "exec")
     stored = {x.get_name() for x in table.get_symbols() if x.is_assigned() or x.is_imported()}

@@ -134,7 +134,10 @@ def core_minutes(number):
 
 def sessions():
     standing, coming = numbered()
-    rows = ["| session | lesson | core path | on the machine (`laptop`) | left of 90 min |", "|---|---|---|---|---|"]
+    rows = [
+        "| session | lesson | core path | all of it on the machine (`laptop`) | left of 90 min |",
+        "|---|---|---|---|---|",
+    ]
     for number in sorted(standing | coming):
         session = number or "before"
         if number in coming:
@@ -153,7 +156,7 @@ def workshop():
     rows = ["| day | from | to | lesson |", "|---|---|---|---|"]
     for day, lessons_of_day in enumerate(DAYS, 1):
         now = START
-        for place, number in enumerate(lessons_of_day):
+        for place, number in enumerate(n for n in lessons_of_day if n in standing | coming):
             end = now + 5 * math.ceil(sum(core_minutes(number)) / 5)
             title = form.label(standing[number]) if number in standing else f"{number:02} {coming[number][0]} (to come)"
             rows.append(f"| {day} | {now // 60}:{now % 60:02} | {end // 60}:{end % 60:02} | {title} |")
@@ -320,7 +323,7 @@ def expected():
     path = ROOT / "INSTRUCTORS.md"
     text = path.read_text(encoding="utf-8")
     parts = {"sessions": sessions(), "workshop": workshop()}
-    parts |= {f"lesson-{number:02}": core_path(number) for number in range(11)}
+    parts |= {f"lesson-{number:02}": core_path(number) for lessons in numbered() for number in lessons}
     for name, new in parts.items():
         text = fill(text, name, new, "INSTRUCTORS.md")
     yield path, text

@@ -4,11 +4,11 @@
     python tools/slides.py 03_measuring_faces   this one
     python tools/slides.py --all                with the optional sections
 
-Nobody tags cells: a rule chooses. The header gives the title, its picture and the goals; each core section but the parameters its heading,
-its first paragraph, lists, tables and formulas that stand alone, questions (*Predict first*), pictures and films, with
-their stored outputs; the answer comes below its question (arrow down); an exercise shows the function to write. The
-footer gives *What to remember* and the quiz. Other text and code stay in the notebook. Needs `pip install -e ".[lab]"`,
-and the internet once: reveal.js and KaTeX come from npm.
+Nobody tags cells: a rule chooses. The header gives the title, its picture and the goals; each core section but the
+parameters its heading, its first paragraph, lists, tables and formulas that stand alone, questions (*Predict first*), and
+the stored results: pictures, films, short printed text. What follows a question comes below it (arrow down). An exercise
+shows the function to write. The footer gives *What to remember* and the quiz. Other text and code stay in the notebook.
+Needs `pip install -e ".[lab]"`, and the internet once: reveal.js and KaTeX come from npm.
 """
 
 import argparse
@@ -98,6 +98,15 @@ def pictures(cell):
         yield from re.findall(r"<img [^>]*>", "".join(output.get("data", {}).get("text/html", "")))
 
 
+def printed(cell):
+    """Yield each text that a cell printed and that is small enough for a slide."""
+    for output in cell.get("outputs", []):
+        text = "".join(output.get("text", "")).rstrip()
+        lines = text.splitlines()
+        if text and "Not written yet" not in text and len(lines) <= 16 and max(map(len, lines)) <= 95:
+            yield text
+
+
 def split(table):
     """Yield a Markdown table in parts that each fit a slide, with its two lines of heading."""
     head, rows = table.splitlines()[:2], []
@@ -110,14 +119,15 @@ def split(table):
 
 
 def section_slides(section, render):
-    """Return the slides of one section, as lists of HTML: the first has the heading."""
+    """Return the slides of one section, as lists of HTML: the first has the heading. A question ends its slide."""
+    title = render(section.title)[3:-5]  # without <p> and </p>
     minutes = f" · {section.exercise} min" if section.exercise else ""
-    slides, words, started = [[f"<h2>{render(section.title)[3:-5]}{minutes}</h2>"]], 0, False
+    slides, words, started = [[f"<h2>{title}{minutes}</h2>"]], 0, False
 
     def put(content, count, alone=False):
         nonlocal words
         if len(slides[-1]) > 1 and (alone or words + count > WORDS):
-            slides.append([f"<h2>{render(section.title)[3:-5]}</h2>"])
+            slides.append([f"<h2>{title}</h2>"])
             words = 0
         slides[-1].append(content)
         words += WORDS if alone else count
@@ -128,23 +138,30 @@ def section_slides(section, render):
             lines.append(part)
             continue
         for kind, text in blocks(lines):
-            if kind in ("question", "answer"):
-                put(f'<div class="{kind}">{render(text)}</div>', form.count(text), alone=kind == "answer")
+            count = form.count(text)
+            if kind == "question":
+                put(f'<div class="question">{render(text)}</div>', count)
+                words = WORDS
+            elif kind == "answer":
+                put(f'<div class="answer">{render(text)}</div>', count)
             elif kind == "picture":
                 put(render(text), 0, alone=True)
             elif kind == "table":
                 for rows in split(text):
                     put(render(rows), 0, alone=True)
-            elif kind == "formula" or (kind == "list" and form.count(text) <= WORDS):
-                put(render(text), form.count(text))
+            elif kind == "formula" or (kind == "list" and count <= WORDS):
+                put(render(text), count)
             elif kind == "text" and not started:
-                put(render(text), form.count(text))
+                put(render(text), count)
                 started = True
         lines = []
-        for picture in pictures(part) if part else ():
-            put(picture, 0, alone=True)
         if part and assignment.stubs(part):
             put(f"<pre>{html.escape(form.source(part))}</pre>", form.count(form.source(part)))
+        elif part:
+            for text in printed(part):
+                put(f"<pre>{html.escape(text)}</pre>", max(form.count(text), 8 * text.count("\n")))
+            for picture in pictures(part):
+                put(picture, 0, alone=True)
     return slides
 
 
