@@ -103,7 +103,7 @@ def printed(cell):
     for output in cell.get("outputs", []):
         text = "".join(output.get("text", "")).rstrip()
         lines = text.splitlines()
-        if text and "Not written yet" not in text and len(lines) <= 16 and max(map(len, lines)) <= 95:
+        if text and "Not written yet" not in text and len(lines) <= 14 and max(map(len, lines)) <= 90:
             yield text
 
 
@@ -159,7 +159,7 @@ def section_slides(section, render):
             put(f"<pre>{html.escape(form.source(part))}</pre>", form.count(form.source(part)))
         elif part:
             for text in printed(part):
-                put(f"<pre>{html.escape(text)}</pre>", max(form.count(text), 8 * text.count("\n")))
+                put(f"<pre>{html.escape(text)}</pre>", max(form.count(text), 8 * (text.count("\n") + 3)))
             for picture in pictures(part):
                 put(picture, 0, alone=True)
     return slides
