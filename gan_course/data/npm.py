@@ -3,7 +3,7 @@
     folder = files(ONNX_RUNTIME)     # its files lie there, each with the sha256 that stands below
 
 The web page (`gan_course.widgets.page`) needs the runtime; its 14 MB are too many for the course's repository. The course
-as a site (`tools/site`) needs KaTeX, which draws formulas.
+as a site (`tools/site`) and as slides (`tools/slides.py`) needs KaTeX, which draws formulas; the slides need reveal.js, too.
 """
 
 import hashlib
@@ -68,6 +68,14 @@ KATEX = Package(  # MIT, https://katex.org; the course as a site (tools/site) dr
         "dist/fonts/KaTeX_Size3-Regular.woff2": "73d591271b1604960cb10bb90fee021670af7297017e0e98480b332d11f51995",
         "dist/fonts/KaTeX_Size4-Regular.woff2": "a4af7d414440a1c1790825cfb700cf9cf43b0f2c4b04f0ebc523011ad9853ec0",
         "dist/fonts/KaTeX_Typewriter-Regular.woff2": "71d517d67827787cfabdf186914cc3358eda539e37931941f2b2fd4a21f68c0b",
+    },
+)  # fmt: skip
+REVEAL = Package(  # MIT, Hakim El Hattab and others, https://revealjs.com; slides of the lessons (tools/slides.py)
+    "reveal.js", "5.2.1", 2_377_747,
+    {
+        "LICENSE": "34014800f4126ac2525e224166f099f26628612e95c41f76d70841b63138c989",
+        "dist/reveal.css": "68f915a11ebf7203c0446576b7e952ff61c5dd02134a8a226ffaf62ed42136d2",
+        "dist/reveal.js": "46538b52db48724192f59bf46f5e851a18e302777c46f4a34c32709d010d6a29",
     },
 )  # fmt: skip
 

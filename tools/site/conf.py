@@ -34,7 +34,7 @@ project = html_title = "GAN Course"
 author = "The GAN Course authors"
 copyright = f"{author}. Text and pictures: CC BY 4.0; code: MIT"
 root_doc = "README"
-include_patterns = ["README.md", "notebooks/*", "data/README.md", "data/weights/*", "benchmarks/README.md"]
+include_patterns = ["*.md", "notebooks/*", "data/README.md", "data/weights/*", "benchmarks/README.md"]
 include_patterns += ["notebooks/solutions/*"] if tags.has("solutions") else []  # noqa: F821 (Sphinx gives `tags`)
 exclude_patterns = [".*", "build", "dist", "runs", "data/cache", "data/toon*", "data/celeba*"]  # large: not searched
 
@@ -68,6 +68,7 @@ CONTENTS = {
     "Solutions": ("notebooks/solutions/*",),
     "Look it up": ("notebooks/glossary", "notebooks/reading*", "benchmarks/README"),
     "Networks and data": ("data/README", "data/weights/*"),
+    "Teach and contribute": ("INSTRUCTORS", "CONTRIBUTING", "CHANGELOG"),
 }
 EDITOR = '<p><a href="editor/index.html"><strong>Open the face editor</strong></a>: it runs in your browser.</p>\n\n'
 
