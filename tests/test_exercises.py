@@ -18,13 +18,13 @@ from scipy.spatial.distance import cdist
 from gan_course import layers, losses, metrics
 from gan_course.data import points
 from gan_course.data.pipeline import crop_box
-from gan_course.exercises import convolutions, failures, game, growing, measuring, pictures, yours_or_ours
+from gan_course.exercises import convolutions, failures, game, growing, measuring, pictures, styles, yours_or_ours
 from gan_course.exercises.engine import Exercise, NotYet, run
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
 from gan_course.training.gan import GAN
 
-MODULES = (pictures, game, convolutions, measuring, failures, growing)
+MODULES = (pictures, game, convolutions, measuring, failures, growing, styles)
 RNG = np.random.default_rng(0)
 EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
 
@@ -149,6 +149,21 @@ def pairs(records):
     return tuple(x["name"] for x in sorted((a, b), key=lambda x: x["FFD"]))
 
 
+def map_by_map(x, scale, shift):
+    out = np.empty(x.shape)
+    for i in range(len(x)):
+        for c in range(x.shape[3]):
+            one = x[i, :, :, c].astype("float64")
+            out[i, :, :, c] = (one - one.mean()) * (1 + scale[i, c]) / np.sqrt(one.var() + 1e-8) + shift[i, c]
+    return out
+
+
+def kept_pairs(before, after, epsilon):
+    found = sorted((np.linalg.norm(after.astype("float64") - before, axis=1) / epsilon) ** 2)
+    tail = len(found) // 100
+    return sum(found[tail : len(found) - tail]) / (len(found) - 2 * tail)
+
+
 RIGHT = {
     "to_unit": [
         lambda x: (x.astype("float32") - 127.5) / 127.5,
@@ -192,6 +207,22 @@ RIGHT = {
     "alpha_at": [stages],
     "nearest": [by_products, lambda f, t, k: (cdist(f, t).argsort(1)[:, :k], np.sort(cdist(f, t))[:, :k])],
     "even_times": [one_way],
+    "adain": [
+        lambda x, s, b: layers.InstanceNorm()(ops.cast(x, "float32")) * (1 + s[:, None, None]) + b[:, None, None],
+        map_by_map,
+    ],
+    "mix": [
+        lambda a, b, c: np.concatenate([a[:, :c], b[:, c:]], axis=1),
+        lambda a, b, c: [[x[i] if i < c else y[i] for i in range(len(x))] for x, y in zip(a, b, strict=True)],
+    ],
+    "truncate": [lambda w, a, psi, c: np.concatenate([(1 - psi) * a + psi * w[:, :c], w[:, c:]], axis=1)],
+    "mixing_table": [
+        lambda d, s, chosen: [[[(y if k in chosen else x)[k] for k in range(len(x))] for y in s] for x in d]
+    ],
+    "path_length": [kept_pairs],
+    "demodulated": [
+        lambda k, s: np.moveaxis([x / np.sqrt((x**2).sum() + 1e-8) for x in np.moveaxis(k * (1 + s[:, None]), 3, 0)], 0, 3)
+    ],
 }  # fmt: skip
 
 
@@ -253,6 +284,13 @@ OTHERS = [
     ("nearest", lambda f, t, k: (by_products(f, t, k)[0], by_products(f, t, k)[1].round()), "you return (3, 6) for 'distances'"),
     ("even_times", lambda t, f, n: np.interp(np.linspace(0, 1, n), np.diff(f, axis=1)[0], t), "one number for each of `times`"),
     ("even_times", lambda t, f, n: growing._even_times(t, f, n) ** 1.1, "Equal parts of the whole way"),
+    ("adain", lambda x, s, b: styles._adain(x, s, b, root=np.sqrt), "1e-8"),
+    ("adain", lambda x, s, b: styles._adain(x, s**2, b), "plus shift"),
+    ("mix", lambda a, b, c: a[:, :c], "you return the shape"),
+    ("truncate", lambda w, a, psi, c: styles._truncate(w, a, psi**2, c), "in the layers below `cutoff`"),
+    ("mixing_table", lambda d, s, layers: styles._mixing_table(d, s, layers)[:, :, ::-1], "`layers` of source j"),
+    ("path_length", lambda b, a, e: 2 * styles._path_length(b, a, e), "without one percent at each end"),
+    ("demodulated", lambda k, s: styles._demodulated(k, 2 * s), "along axis 2"),
 ]  # fmt: skip
 
 
