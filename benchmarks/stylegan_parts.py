@@ -127,12 +127,13 @@ def rounded(value):
 
 def known_everywhere(runs):
     """Return the attributes for which every run has an entropy in z, and in w where it has a w."""
-    return [
-        name
-        for name in next(iter(runs.values()))["entropy"]
-        if all(set(row["path"]) and {"z"} <= set(row["entropy"].get(name, ())) for row in runs.values())
-        and all("w" in row["entropy"][name] for row in runs.values() if "w full" in row["path"])
-    ]
+
+    def known(row, name):
+        spaces = {space for space in "zw" if f"{space} full" in row["path"]}
+        return spaces <= set(row["entropy"].get(name, ()))
+
+    first = next(iter(runs.values()))["entropy"]
+    return [name for name in first if all(known(row, name) for row in runs.values())]
 
 
 def mean_entropy(row, names, space):
