@@ -24,7 +24,7 @@ class Distance(keras.callbacks.Callback):
     Raises `CourseError` at once for wrong values, unknown features and a part without faces.
     """
 
-    def __init__(self, folder, every, count=2000, split="test", features="auto", seed=0):
+    def __init__(self, folder, every, count=2000, split="val", features="auto", seed=0):
         super().__init__()
         if every < 1:
             raise CourseError(f"The distance is to be measured every {every} steps; give 1 or more.")

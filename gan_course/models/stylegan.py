@@ -28,8 +28,8 @@ from gan_course.layers import (
     Noise,
     PixelNorm,
 )
-from gan_course.models import progan
-from gan_course.models.growing import GrowingGenerator, active
+from gan_course.models import dcgan, progan
+from gan_course.models.growing import Growing, GrowingGenerator, active
 
 STYLES = ("adain", "modulated", None)
 CUTOFF = 8  # of the paper's truncation: styles of maps up to 32x32
@@ -266,6 +266,43 @@ class Discriminator(progan.Discriminator):
 
     def before_down(self, x):
         return self.blur(x)
+
+
+@keras.saving.register_keras_serializable(package="gan_course")
+class PlainDiscriminator(Growing):
+    """D: the DCGAN's (`gan_course.models.dcgan.build_discriminator`), for a StyleGAN that is not grown.
+
+    No layer works at the full resolution, so a step costs a fraction of the paper's D (benchmarks/README.md).
+    """
+
+    def __init__(self, resolution=64, width=32, max_width=256, name="discriminator"):
+        super().__init__(resolution, width * resolution, max_width, 0, True, name)
+        self.width = width
+        self.network = dcgan.build_discriminator(resolution, width, max_width)
+        self.built = True
+
+    def grow(self, level=None, alpha=1.0):
+        if level not in (None, self.full_level):
+            raise CourseError(f"The DCGAN's discriminator cannot grow; start at {self.resolution}.")
+        return super().grow(level, alpha)
+
+    @property
+    def input_shape(self):
+        return self.network.input_shape
+
+    @property
+    def output_shape(self):
+        return self.network.output_shape
+
+    def layers_in_use(self):
+        """Return the layers with weights."""
+        return self.network.layers
+
+    def call(self, pictures):
+        return self.network(pictures)
+
+    def get_config(self):
+        return {name: getattr(self, name) for name in ("resolution", "width", "max_width", "name")}
 
 
 def build_generator(resolution=64, latent_dim=512, base=8192, max_width=512, **parts):

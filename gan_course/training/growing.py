@@ -21,7 +21,7 @@ from gan_course.data import pipeline
 from gan_course.errors import CourseError
 from gan_course.layers import blend, downsample, upsample
 from gan_course.models import progan
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, option
+from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, option, require
 from gan_course.training.gan import GAN, GANConfig
 
 # The paper's, for one GPU (the values of its second code release): from which resolution on which value holds.
@@ -152,7 +152,7 @@ class GrowingGAN(GAN):
     - Each stage has one compiled step of its own, traced once: alpha is a variable. `traces` counts
       (under PyTorch nothing is compiled, and each step counts).
     - When a stage begins, both optimisers forget (their averages and counts become 0), as in the paper's code: what they
-      knew of the gradients' size was of another network. The rates are the schedule's.
+      knew of the gradients' size was of another network. The rates are the schedule's; D's is `d_share` times that.
     - The default loss is WGAN-GP with drift (appendix A.1). For the non-saturating loss with R1, give
       loss='non_saturating', gp_weight=0, drift=0, r1_gamma=... . That gamma is the last level's; a level below has a
       quarter of it, and so on: the same slopes count alike on few pixels and on many.
@@ -174,9 +174,11 @@ class GrowingGAN(GAN):
         gp_weight=10.0,
         drift=1e-3,
         ema_decay=0.999,
+        d_share=1.0,
         name="growing_gan",
         **options,
     ):
+        require("d_share", d_share, (lambda value: 0 < value < math.inf, "a number above 0"))
         sizes = generator.resolution, discriminator.resolution, schedule.resolution
         if len(set(sizes)) > 1:
             raise CourseError(f"Generator, discriminator and schedule are for {sizes} pixels; build all for one size.")
@@ -192,7 +194,7 @@ class GrowingGAN(GAN):
             **options,
         )
         self.ema_generator.full_size = True
-        self.schedule, self.stage, self.traces = schedule, None, {}
+        self.schedule, self.stage, self.traces, self.d_share = schedule, None, {}, d_share
         # Alpha for the compiled step. (Computed there it would need float64, which Apple's GPUs lack.)
         self.fade = self.add_weight(
             shape=(),
@@ -234,8 +236,8 @@ class GrowingGAN(GAN):
         if stage is self.stage:
             return
         self.stage = stage
-        for optimizer in (self.g_optimizer, self.d_optimizer):
-            optimizer.learning_rate = stage.rate
+        for optimizer, share in ((self.g_optimizer, 1.0), (self.d_optimizer, self.d_share)):
+            optimizer.learning_rate = share * stage.rate
             inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
             if step == stage.first_step:
                 for variable in inner.variables:

@@ -12,6 +12,9 @@ from gan_course.training.base import FROM_0, WHOLE, option, require
 from gan_course.training.growing import GrowingGAN, ProGANConfig
 
 AVERAGE_DECAY = 0.995  # of w, for a step
+# The discriminators to choose from, and D's rate as a share of G's. The DCGAN's weights are of size 0.02, those of layers
+# with the equalised rate of size 1.
+DISCRIMINATORS = {"dcgan": 0.25, "stylegan": 1.0}
 
 
 class StyleGAN(GrowingGAN):
@@ -82,6 +85,11 @@ class StyleGANConfig(ProGANConfig):
     model: str = "stylegan"
     mapping: int = option(4, "layers of the mapping network", WHOLE)
     style: str = option("adain", "how a style steers a layer: adain or modulated (StyleGAN2)")
+    d_network: str = option(
+        "dcgan",
+        "the discriminator: dcgan, or stylegan (the paper's, which can grow)",
+        (DISCRIMINATORS.__contains__, f"one of {', '.join(DISCRIMINATORS)}"),
+    )
     mixing: float = option(0.9, "share of the steps in which two faces are mixed", FROM_0)
     spread: float = option(1.0, "standard deviation of the constant's first values; 0: ones, as in the paper", FROM_0)
     start: int = option(1024, "first resolution; from that of --resolution on the networks are not grown")
@@ -102,9 +110,12 @@ class StyleGANConfig(ProGANConfig):
         return sampling.generate(network, count, seed, draw=lambda z: network.synthesize(network.map(z, psi)))
 
     def discriminator(self):
+        if self.d_network == "dcgan":
+            return stylegan.PlainDiscriminator(self.resolution)
         return stylegan.build_discriminator(self.resolution, self.width * self.resolution // 2, self.max_width)
 
     def trainer(self):
-        gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), mixing=self.mixing, **self.gan_options())
+        networks, share = (self.network(), self.discriminator()), DISCRIMINATORS[self.d_network]
+        gan = StyleGAN(*networks, self.schedule(), mixing=self.mixing, d_share=share, **self.gan_options())
         gan.compile()
         return gan
