@@ -2,7 +2,7 @@
 
     python benchmarks/stylegan_parts.py --data data/toon --seeds 3 --out benchmarks/results/stylegan_parts.json
 
-The ways follow the paper's table 1 (Karras et al. 2019). Its discriminator, with blur, is the same for all; none is grown.
+The ways follow the paper's table 1 (Karras et al. 2019). The discriminator is that of the course's recipe, the same for all; none is grown.
 
     ProGAN                  w = z with length 1, a dense layer to 4x4, PixelNorm, no noise
     + mapping and styles    w = f(z) of four layers, AdaIN in each layer; w also goes in at the start
