@@ -22,6 +22,14 @@ def downsample(x, factor=2):
     return ops.average_pool(x, factor, strides=factor, padding="valid", data_format="channels_last")
 
 
+def fitted(pictures, network):
+    """Return pictures (batch, h, w, c) in the size of a network's input; what shrinks is averaged (antialias)."""
+    size = tuple(network.input_shape[1:3])
+    if tuple(pictures.shape[1:3]) == size:
+        return pictures
+    return ops.image.resize(pictures, size, antialias=True, data_format="channels_last")
+
+
 def blend(old, new, alpha):
     """Return (1 - alpha) * old + alpha * new: the fade. Exactly `old` at alpha 0 and `new` at alpha 1.
 
@@ -57,10 +65,6 @@ class Equalised(keras.layers.Layer):
     def _biased(self, x):
         return x + self.bias * self.lr_multiplier if self.use_bias else x
 
-    def get_config(self):
-        names = ("gain", "lr_multiplier", "use_bias")
-        return super().get_config() | {name: getattr(self, name) for name in names}
-
 
 @keras.saving.register_keras_serializable(package="gan_course")
 class EqualisedDense(Equalised):
@@ -78,12 +82,6 @@ class EqualisedDense(Equalised):
 
     def call(self, x):
         return self._biased(ops.matmul(x, self.kernel * self.scale))
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.units)
-
-    def get_config(self):
-        return super().get_config() | {"units": self.units}
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -124,15 +122,6 @@ class EqualisedConv2D(Equalised):
         x = ops.conv(x, kernel, strides=1, **options)
         return self._biased(downsample(x) if self.resample == "down" else x)
 
-    def compute_output_shape(self, input_shape):
-        batch, *sides, _ = input_shape
-        change = {None: lambda n: n, "up": lambda n: 2 * n, "down": lambda n: n // 2}[self.resample]
-        return (batch, *(None if n is None else change(n) for n in sides), self.filters)
-
-    def get_config(self):
-        names = ("filters", "kernel_size", "resample", "fused")
-        return super().get_config() | {name: getattr(self, name) for name in names}
-
 
 def _four_shifted(kernel):
     """Return the sum of four copies of a kernel (k, k, a, b), shifted by 0 or 1 each way: (k + 1, k + 1, a, b)."""
@@ -162,9 +151,6 @@ class PixelNorm(keras.layers.Layer):
         exact = ops.cast(x, "float32")  # in half precision the square overflows and 1e-8 is 0
         power = ops.mean(ops.square(exact), axis=-1, keepdims=True)
         return ops.cast(exact * ops.rsqrt(power + 1e-8), x.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -202,12 +188,6 @@ class MinibatchStdDev(keras.layers.Layer):
         channel = ops.broadcast_to(number, (batch, height, width, 1))
         return ops.concatenate([x, ops.cast(channel, x.dtype)], axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], input_shape[-1] + 1)
-
-    def get_config(self):
-        return super().get_config() | {"group_size": self.group_size}
-
 
 # --- StyleGAN (Karras et al. 2019) ---------------------------------------------------------------------
 
@@ -232,12 +212,6 @@ class Constant(keras.layers.Layer):
     def call(self, x):
         return ops.broadcast_to(ops.cast(self.value, x.dtype), (ops.shape(x)[0], 4, 4, self.channels))
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], 4, 4, self.channels)
-
-    def get_config(self):
-        return super().get_config() | {"channels": self.channels, "spread": self.spread}
-
 
 @keras.saving.register_keras_serializable(package="gan_course")
 class Noise(keras.layers.Layer):
@@ -252,9 +226,6 @@ class Noise(keras.layers.Layer):
     def call(self, x, noise):
         return x + ops.cast(noise, x.dtype) * self.weight
 
-    def compute_output_shape(self, x_shape, noise_shape=None):
-        return x_shape
-
 
 @keras.saving.register_keras_serializable(package="gan_course")
 class InstanceNorm(keras.layers.Layer):
@@ -265,9 +236,6 @@ class InstanceNorm(keras.layers.Layer):
         centred = exact - ops.mean(exact, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
         return ops.cast(centred * ops.rsqrt(variance + 1e-8), x.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -290,9 +258,6 @@ class AdaIN(keras.layers.Layer):
         scale, shift = ops.split(self.affine(style)[:, None, None, :], 2, axis=-1)
         return self.norm(x) * (1.0 + scale) + shift
 
-    def compute_output_shape(self, x_shape, style_shape=None):
-        return x_shape
-
 
 @keras.saving.register_keras_serializable(package="gan_course")
 class Blur(keras.layers.Layer):
@@ -306,9 +271,6 @@ class Blur(keras.layers.Layer):
         kernel = ops.tile(kernel[:, :, None, None], (1, 1, x.shape[-1], 1))
         x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # by hand: backends differ in what 'same' does
         return ops.depthwise_conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -336,6 +298,3 @@ class ModulatedConv2D(EqualisedConv2D):
         power = ops.sum(ops.square(self.kernel * self.scale), axis=(0, 1))  # (in, out)
         demodulate = ops.rsqrt(ops.matmul(ops.square(size), ops.cast(power, size.dtype)) + 1e-8)
         return super().call(x * size[:, None, None, :]) * demodulate[:, None, None, :]
-
-    def compute_output_shape(self, x_shape, style_shape=None):
-        return super().compute_output_shape(x_shape)

@@ -157,14 +157,8 @@ def curves(ax, steps, values, labels=None):
             low, high = sorted(values, key=lambda name: values[name][-1])
             place = {low: "top", high: "bottom"}
         for name, numbers in values.items():
-            ax.annotate(
-                (labels or {}).get(name, name),
-                (steps[-1], numbers[-1]),
-                xytext=(4, 0),
-                textcoords="offset points",
-                color=lines[name].get_color(),
-                va=place[name],
-            )
+            text, style = (labels or {}).get(name, name), dict(color=lines[name].get_color(), va=place[name])
+            ax.annotate(text, (steps[-1], numbers[-1]), (4, 0), textcoords="offset points", **style)
     ax.set_xlabel("training step")
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -274,16 +274,16 @@ def test_kaggle_archive_is_checked(kaggle, tmp_path, monkeypatch):
 
 
 def test_licence_must_be_accepted(kaggle, tmp_path, monkeypatch, capsys):
-    shown = []
-    with pytest.raises(CourseError, match="was not accepted"):
-        get(kaggle, "kaggle", tmp_path / "a", accept=lambda text: shown.append(text))
-    assert "property of their owners" in shown[0]
     with pytest.raises(CourseError, match="--yes"):
-        get(kaggle, "kaggle", tmp_path / "a", accept=None)  # pytest's input is no terminal
-    assert not (tmp_path / "a").exists() and not kaggle.requests
+        get(kaggle, "kaggle", tmp_path / "a", accept=False)  # pytest's input is no terminal
+    assert "property of their owners" in capsys.readouterr().out
     monkeypatch.setattr(fetch.sys, "stdin", namedtuple("Terminal", "isatty")(lambda: True))
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    with pytest.raises(CourseError, match="was not accepted"):
+        get(kaggle, "kaggle", tmp_path / "a", accept=False)
+    assert not (tmp_path / "a").exists() and not kaggle.requests
     monkeypatch.setattr("builtins.input", lambda question: "Y")
-    assert len(get(kaggle, "kaggle", tmp_path / "a", accept=None)) == COUNT
+    assert len(get(kaggle, "kaggle", tmp_path / "a", accept=False)) == COUNT
 
 
 @pytest.mark.parametrize("source", ["kaggle", "drive"])

@@ -433,7 +433,6 @@ def test_limit_takes_the_first_names(people):
         ({"attributes": ["Smiling"]}, "Smiling"),
         ({"limit": 0}, "limit is 0"),
         ({"cache": "ram"}, "no cache 'ram'"),
-        ({"crop": "progan"}, "no crop 'progan'"),
     ],
 )
 def test_mistakes_get_one_sentence(people, options, message):

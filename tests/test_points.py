@@ -74,11 +74,20 @@ def test_spectral_norm_makes_every_kernel_norm_1():
         assert np.linalg.norm(kernel, 2) == pytest.approx(1, abs=0.02)
 
 
-def trained(steps=3, norm=None, optimizers=None, **options):
+def untrained(norm=None, optimizers=None, **options):
     keras.utils.set_random_seed(0)
     gan = GAN(point_gan.build_generator(2, 8), point_gan.build_discriminator(8, norm=norm), **options)
     gan.compile(*(optimizers or (keras.optimizers.SGD(0.05) for _ in range(2))))
-    gan.history_ = gan.fit(points.grid().dataset(32), steps_per_epoch=steps, verbose=0).history
+    return gan
+
+
+def fit(gan, steps=3):
+    return gan.fit(points.grid().dataset(32), steps_per_epoch=steps, verbose=0).history
+
+
+def trained(steps=3, **options):
+    gan = untrained(**options)
+    gan.history_ = fit(gan, steps)
     return gan
 
 
@@ -106,17 +115,19 @@ CURES = [
 
 @pytest.mark.parametrize("options", CURES, ids=str)
 def test_every_cure_trains_and_repeats(options):
-    """Two trainings agree to rounding: TensorFlow may sum in another order on a busy machine (seen once, in CI)."""
-    first, second = trained(**options), trained(**options)
-    assert np.isfinite(list(first.history_.values())).all()
-    keras.utils.set_random_seed(0)
-    untrained = point_gan.build_generator(2, 8), point_gan.build_discriminator(8, norm=options.get("norm"))
-    for one, other, before in zip(
-        (first.generator, first.discriminator), (second.generator, second.discriminator), untrained, strict=True
-    ):
-        for a, b in zip(weights(one), weights(other), strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-        assert max(np.abs(a - b).max() for a, b in zip(weights(one), weights(before), strict=True)) > 1e-3
+    """Two trainings agree. (WGAN-GP failed here twice in CI, and once in 15,614 pairs elsewhere; the cause is not found.)"""
+    gan = untrained(**options)  # one, brought back to its start for the second training: to compile takes long
+    start, players, ends = [np.array(v) for v in gan.state()], (gan.generator, gan.discriminator), []
+    before = [weights(network) for network in players]
+    for _ in range(2):
+        for variable, value in zip(gan.state(), start, strict=True):
+            variable.assign(value)
+        assert np.isfinite(list(fit(gan).values())).all()
+        ends.append([np.array(v) for v in gan.state()])
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    for old, network in zip(before, players, strict=True):
+        assert max(np.abs(a - b).max() for a, b in zip(old, weights(network), strict=True)) > 1e-3
 
 
 @pytest.mark.parametrize(("options", "moves"), [({"g_every": 3}, "100100"), ({"d_every": 2}, "101010"), ({}, "111111")])

@@ -31,7 +31,16 @@ def newest(run):
     return max(steps, default=-1)
 
 
-def start(arguments, code="import sys; from gan_course.__main__ import main; sys.exit(main(sys.argv[1:]))"):
+# A shell that starts tests in the background lets them ignore Ctrl-C.
+RUN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from gan_course.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(arguments, code=RUN):
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

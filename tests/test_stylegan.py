@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from gan_course import layers
 from gan_course.backend import keras, to_numpy
 from gan_course.errors import CourseError
 from gan_course.models import stylegan
+from gan_course.models.growing import active
 from gan_course.systems import build, recipe
 
 SMALL = dict(resolution=16, latent_dim=6, base=64, max_width=8)
@@ -169,6 +171,9 @@ def test_onnx_gives_the_same_pictures(generator, tmp_path):
 # --- training -------------------------------------------------------------------------------------------
 
 
+GROWN = dict(start=4, d_network="stylegan")
+
+
 def trainer(**chosen):
     small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, max_batch=8, mapping=2)
     return build(recipe(model="stylegan", **small | dict(fade_images=16, stable_images=16) | chosen))
@@ -185,11 +190,10 @@ def faces():
     return np.random.default_rng(7).uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
 
 
-@pytest.mark.parametrize(
-    "chosen", [{}, dict(start=4, resolution=8), dict(style="modulated"), dict(mixing=0.0)], ids=str
-)
+# To compile a step takes most of the time, so the networks are small and change in two ways at once.
+@pytest.mark.parametrize("chosen", [{}, dict(GROWN), dict(style="modulated", mixing=0.0)], ids=str)
 def test_all_weights_move_and_the_averages_follow(faces, chosen):
-    gan = trainer(**chosen)
+    gan = trainer(resolution=8, **chosen)
     before = [[np.array(v) for v in network.weights] for network in (gan.generator, gan.discriminator)]
     fit(gan, faces, 12)
     assert gan.generator.level == gan.generator.full_level
@@ -204,12 +208,47 @@ def test_all_weights_move_and_the_averages_follow(faces, chosen):
     np.testing.assert_array_equal(gan.ema_generator.planes[2], gan.generator.planes[2])
 
 
+def test_the_light_discriminator_by_hand(tmp_path):
+    network = stylegan.LightDiscriminator(16, base=16, max_width=8, group_size=2)
+    assert [tuple(v.shape) for v in network.trainable_variables][::2] == [
+        (3, 3, 3, 4), (3, 3, 4, 8), (3, 3, 9, 8), (128, 8), (8, 1)
+    ]  # fmt: skip
+
+    def halved(conv, x):  # unfused: convolve, then average 2x2
+        plain = layers.EqualisedConv2D(conv.filters)
+        plain.build(x.shape)
+        plain.set_weights(conv.get_weights())
+        return to_numpy(active(layers.downsample(plain(x))))
+
+    def scores(x):
+        x = to_numpy(active(network.last(layers.MinibatchStdDev(2)(x)))).reshape(4, -1)
+        return to_numpy(network.score(active(network.dense(x))))
+
+    near = dict(rtol=1e-4, atol=1e-5)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 3)).astype("float32")
+    deep = halved(network.downs[3], halved(network.firsts[4], pictures))
+    np.testing.assert_allclose(to_numpy(network(pictures)), scores(deep), **near)
+    small = to_numpy(layers.downsample(pictures))
+    shallow = halved(network.firsts[3], small)
+    np.testing.assert_allclose(to_numpy(network.grow(4, 0.25)(pictures)), scores(0.25 * deep + 0.75 * shallow), **near)
+    assert len(network.trainable_variables) == 2 * 6
+    np.testing.assert_allclose(to_numpy(network.grow(3)(small)), scores(shallow), **near)
+    assert network.input_shape == (None, 8, 8, 3) and len(network.trainable_variables) == 2 * 4
+
+    network.grow().save(tmp_path / "d.keras")
+    again = keras.models.load_model(tmp_path / "d.keras")
+    np.testing.assert_array_equal(to_numpy(network(pictures)), to_numpy(again(pictures)))
+    for level, alpha in ((2, 1.0), (3, 0.5)):
+        with pytest.raises(CourseError, match="begins at 8x8"):
+            network.grow(level, alpha)
+    with pytest.raises(CourseError, match="d_network is vgg; give one of light, stylegan"):
+        trainer(d_network="vgg")
+
+
 def test_mixing_takes_the_later_layers_from_another_face(faces):
     gan = trainer(mixing=1.0, batch_size=8)
-    seen = []
-    synthesize = gan.generator.synthesize
-    gan.generator.synthesize = lambda w, noise: seen.append(to_numpy(w)) or synthesize(w, noise)
-    places = set()
+    seen, places = [], set()
+    gan.generator.synthesize = lambda w, noise: seen.append(to_numpy(w))
     for _ in range(40):
         gan.generate(keras.ops.convert_to_tensor(latent(8)), None)
         w = seen[-1]
@@ -226,13 +265,14 @@ def test_mixing_takes_the_later_layers_from_another_face(faces):
 def test_resumed_it_ends_with_the_same_bits(faces, tmp_path):
     from gan_course.training import checkpoints
 
-    whole, first, second = (trainer(start=4, resolution=8) for _ in range(3))
-    fit(whole, faces, 5)
-    fit(first, faces, 3)  # in the fade
-    assert first.stage.fading
-    checkpoints.save(tmp_path / "3.npz", first)
-    checkpoints.load(tmp_path / "3.npz", second)
-    fit(second, faces, 2)
+    whole, second = (trainer(**GROWN, resolution=8, fade_images=64) for _ in range(2))
+    whole.counter.assign(2)  # where the fade begins; all stages one after the other: tests/test_growing.py
+    fit(whole, faces, 2)
+    assert whole.stage.fading and whole.step == 4
+    checkpoints.save(tmp_path / "4.npz", whole)
+    checkpoints.load(tmp_path / "4.npz", second)
+    for gan in (whole, second):
+        fit(gan, faces, 2)
     for a, b in zip(whole.state(), second.state(), strict=True):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
@@ -242,10 +282,11 @@ def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_
 
     run, small = (
         str(tmp_path / "run"),
-        "--resolution 16 --width 4 --max-width 8 --batch-size 8 --latent-dim 6 --mapping 2",
+        "--resolution 8 --width 4 --max-width 8 --batch-size 8 --latent-dim 6 --mapping 2",
     )
-    options = f"train stylegan --data {face_folder} --out {run} --steps 2 --epoch 2 --start 8 --fade-images 8 {small}"
-    assert main([*options.split(), "--stable-images", "8"]) == 0
+    options = f"train stylegan --data {face_folder} --out {run} --steps 2 --epoch 2 {small}".split()
+    refused(main([*options, "--start", "4"]), "begins at 8x8", "--start 8")
+    assert main(options) == 0
     for psi in ("1", "0.5"):
         assert main(["sample", run, "--count", "4", "--psi", psi, "--out", str(tmp_path / f"{psi}.png")]) == 0
     assert (tmp_path / "1.png").read_bytes() != (tmp_path / "0.5.png").read_bytes()

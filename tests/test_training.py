@@ -28,6 +28,26 @@ def moved(before, variables):
     return [not np.array_equal(a, np.asarray(b)) for a, b in zip(before, variables, strict=True)]
 
 
+@pytest.fixture(scope="module")
+def compiled(tiny_gan):
+    return {dense: tiny_gan(dense=dense) for dense in (True, False)}
+
+
+@pytest.fixture
+def dense(compiled):
+    """A GAN at step 0 for tests that ask nothing of its weights: its step is compiled once for all of them."""
+    compiled[True].counter.assign(0)
+    compiled[True].stop_training = False
+    return compiled[True]
+
+
+@pytest.fixture
+def convolutional(compiled):
+    """The same with convolutions and batch norm."""
+    compiled[False].counter.assign(0)
+    return compiled[False]
+
+
 # --- one step --------------------------------------------------------------------------------------------
 
 
@@ -230,8 +250,8 @@ def test_float16_takes_nearly_the_float32_step(tiny_gan, pictures):
 # --- a good Keras model ----------------------------------------------------------------------------------
 
 
-def test_fit_takes_datasets_with_and_without_labels(tiny_gan, pictures):
-    gan = tiny_gan(dense=True)
+def test_fit_takes_datasets_with_and_without_labels(dense, pictures):
+    gan = dense
     plain = tf.data.Dataset.from_tensor_slices(pictures).batch(8)
     labelled = tf.data.Dataset.zip((plain, plain))
     with warnings.catch_warnings():
@@ -250,8 +270,8 @@ def test_fit_shuffles_arrays(tiny_gan, pictures):
     assert any(moved(*results))
 
 
-def test_predict_and_call_use_the_average(tiny_gan, pictures):
-    gan = tiny_gan()
+def test_predict_and_call_use_the_average(convolutional, pictures):
+    gan = convolutional
     gan.fit(pictures, **STEP)
     latent = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
     average = np.asarray(gan.ema_generator(latent))
@@ -265,8 +285,8 @@ def all_but_the_seed(gan):
     return [v for v in gan.state() if v is not gan.seeds.state]
 
 
-def test_weights_are_saved_and_loaded(tiny_gan, pictures, tmp_path):
-    gan = tiny_gan()
+def test_weights_are_saved_and_loaded(convolutional, tiny_gan, pictures, tmp_path):
+    gan = convolutional
     gan.fit(pictures, **STEP)
     gan.save_weights(tmp_path / "gan.weights.h5")
     gan.generator.save_weights(tmp_path / "g.weights.h5")
@@ -279,8 +299,8 @@ def test_weights_are_saved_and_loaded(tiny_gan, pictures, tmp_path):
     assert not any(moved(values(gan.generator.weights), third.generator.weights))
 
 
-def test_keras_callbacks(tiny_gan, pictures, tmp_path):
-    gan = tiny_gan(dense=True)
+def test_keras_callbacks(dense, tiny_gan, pictures, tmp_path):
+    gan = dense
     callbacks = [
         keras.callbacks.TensorBoard(tmp_path / "logs", histogram_freq=1),
         keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True),
@@ -369,8 +389,8 @@ def test_a_discriminator_that_wins_is_stopped(tiny_gan, capsys):
     assert "the discriminator has won" in guard.reason and gan.step < 800
 
 
-def test_limit_counts_steps(tiny_gan, pictures):
-    gan = tiny_gan(dense=True)
+def test_limit_counts_steps(dense, pictures):
+    gan = dense
     gan.fit(pictures, epochs=9, callbacks=[Limit(steps=6)], **STEP)
     assert gan.step == 6
     gan.fit(pictures, epochs=9, callbacks=[Limit(steps=7)], **STEP)  # in all
@@ -397,8 +417,8 @@ def test_log_drops_the_rows_of_steps_that_were_lost(tmp_path):
     assert path.read_text().splitlines() == whole.splitlines()[:2]
 
 
-def test_sheets_draw_the_same_latent_vectors(tiny_gan, pictures, tmp_path):
-    gan = tiny_gan()
+def test_sheets_draw_the_same_latent_vectors(convolutional, pictures, tmp_path):
+    gan = convolutional
     sheets = Sheets(tmp_path / "sheets", count=4)
     gan.fit(pictures, epochs=2, callbacks=[sheets], **STEP)
     names = [path.name for path in sheets.files()]
@@ -419,14 +439,13 @@ def test_sheets_draw_the_same_latent_vectors(tiny_gan, pictures, tmp_path):
     assert len(kept.pages) == 1 and kept.pages[0].shape == (34, 34, 3)
 
 
-def test_the_monitor_prints_outside_jupyter(tiny_gan, pictures, capsys):
-    gan = tiny_gan(dense=True)
-    gan.fit(pictures, epochs=2, callbacks=[monitor.LiveMonitor(count=4)], **STEP)
+def test_the_monitor_prints_outside_jupyter(dense, pictures, capsys):
+    dense.fit(pictures, epochs=2, callbacks=[monitor.LiveMonitor(count=4)], **STEP)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[1].startswith("step      8") and "d_loss" in lines[1]
 
 
-def test_the_monitor_renews_one_picture_in_jupyter(tiny_gan, pictures, monkeypatch):
+def test_the_monitor_renews_one_picture_in_jupyter(dense, pictures, monkeypatch):
     import IPython.display
 
     shown, renewed = [], []
@@ -441,14 +460,13 @@ def test_the_monitor_renews_one_picture_in_jupyter(tiny_gan, pictures, monkeypat
 
     monkeypatch.setattr(monitor, "in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
-    gan = tiny_gan(dense=True)
     live = monitor.LiveMonitor(count=4, seconds=0.0)
-    gan.fit(pictures, epochs=2, callbacks=[live], **STEP)
+    dense.fit(pictures, epochs=2, callbacks=[live], **STEP)
     assert len(shown) == 1 and len(renewed) == 2  # after each epoch and at the end
     assert "image/jpeg" in renewed[-1].data and live.pause > 0
     assert 'alt="Training: step 8: a sheet' in renewed[-1].data
     for loss, title in (("non_saturating", "probability 'real'"), ("hinge", "score")):
-        gan.adversarial = adversarial_loss(loss)
+        monkeypatch.setattr(dense, "adversarial", adversarial_loss(loss))
         figure = live.figure()
         assert [axes.get_title() for axes in figure.axes] == ["Training: step 8", "loss", title]
         assert figure.axes[0].images[0].get_array().shape == (34, 34, 3)
@@ -459,9 +477,9 @@ def test_the_monitor_renews_one_picture_in_jupyter(tiny_gan, pictures, monkeypat
     assert monitor.plt.get_fignums() == []
 
 
-def test_the_monitor_tells_resolution_and_fade_of_a_growing_network(tiny_gan):
-    live, gan = monitor.LiveMonitor(count=4, title="ProGAN"), tiny_gan(dense=True)
-    live.set_model(gan)
+def test_the_monitor_tells_resolution_and_fade_of_a_growing_network(dense):
+    live = monitor.LiveMonitor(count=4, title="ProGAN")
+    live.set_model(dense)
     live.on_train_begin()
     logs = {"d_loss": 1.0, "g_loss": 1.0, "real": 0.5, "fake": 0.5}
     live.on_epoch_end(0, logs)
@@ -587,12 +605,11 @@ def test_a_failure_while_saving_leaves_the_old_one(tiny_gan, saved, monkeypatch)
     assert not any(moved(states[1], gan.state()))
 
 
-def test_the_newest_two_are_kept(tiny_gan, pictures, tmp_path):
+def test_the_newest_two_are_kept(dense, pictures, tmp_path):
     (tmp_path / "step-000000001.77.partial").write_bytes(b"of a process that was killed")
-    gan = tiny_gan(dense=True)
-    gan.fit(pictures, epochs=3, callbacks=[checkpoints.Checkpoints(tmp_path, clock=lambda: 7.0)], **STEP)
+    dense.fit(pictures, epochs=3, callbacks=[checkpoints.Checkpoints(tmp_path, clock=lambda: 7.0)], **STEP)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000008.npz", "step-000000012.npz"]
-    assert checkpoints.restore(tmp_path, tiny_gan(dense=True))["seconds"] == 7.0
+    assert checkpoints.restore(tmp_path, dense)["seconds"] == 7.0
 
 
 @pytest.mark.parametrize("where", ["loss", "weights"])

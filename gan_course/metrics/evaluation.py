@@ -16,9 +16,9 @@ from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write
 from gan_course.metrics.distances import NEIGHBOURS, SUBSET_SIZE, SUBSETS, distances, evenly_spaced
-from gan_course.metrics.features import feature_network, weights_sha256
+from gan_course.metrics.features import feature_network
+from gan_course.weights import weights_sha256
 
-CROP = "square"  # how the real pictures are cut (see `pipeline.crop_box`); the course trains on the same
 FEW = 500  # faces; with fewer a distance says little
 
 
@@ -27,7 +27,7 @@ def real_pictures(folder, resolution, part="test", count=2000):
 
     They do not depend on a seed: every measurement against this part has the same faces to compare with.
     """
-    images, names = pipeline.load(folder, resolution, part, crop=CROP)
+    images, names = pipeline.load(folder, resolution, part)
     rows = evenly_spaced(len(images), count)
     return images[rows], names[rows]
 
@@ -79,7 +79,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
             "resize": network.resize,
             "data": Path(data).resolve().name,
             "split": split,
-            "crop": CROP,
+            "crop": "square",  # see `pipeline.crop_box`; the course trains on the same
             "resolution": size,
             "real_count": len(real),
             "fake_count": len(fake),
@@ -134,7 +134,7 @@ def _target(target, part):
 
 
 def _drawn(folder, resolution, part, count, seed):
-    images, _ = pipeline.load(folder, resolution, part, crop=CROP)
+    images, _ = pipeline.load(folder, resolution, part)
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
     return images[rows]
 

@@ -1,7 +1,5 @@
 """Feature networks: each turns a picture into d numbers, in which two sets of pictures are compared."""
 
-import hashlib
-
 import keras
 import numpy as np
 from PIL import Image
@@ -11,6 +9,7 @@ from gan_course.data import toon
 from gan_course.errors import CourseError
 from gan_course.models import attributes
 from gan_course.progress import progress
+from gan_course.weights import weights_sha256
 
 
 def resize(pictures, size):
@@ -29,14 +28,6 @@ def resize(pictures, size):
             channel = Image.fromarray(np.ascontiguousarray(picture[..., c]))  # float32: Pillow's mode F
             out[i, ..., c] = channel.resize((size, size), Image.Resampling.BICUBIC)
     return np.clip(out, 0, 255)  # the filter overshoots at sharp edges
-
-
-def weights_sha256(model):
-    """Return the sha256 of a network's numbers, in order: the same for a run and for the weights shipped from it."""
-    digest = hashlib.sha256()
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 class _Features:

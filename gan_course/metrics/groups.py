@@ -10,30 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gan_course import pretrained
-from gan_course.data.celeba import is_image, open_faces
+from gan_course.data.archive import is_image, some
+from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import load
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.metrics.evaluation import CROP, framing
+from gan_course.metrics.evaluation import framing
 from gan_course.training import classifier
 
 LEAST = 20  # faces; a share of fewer is luck
 GAP, NOBODY = "gap", ""  # the row below an attribute's groups; the group of a face that is in none
-
-
-def attribute_network(target):
-    """Return (network, attributes) of a folder that `python -m gan_course attributes` wrote, or of shipped weights.
-
-    Raises `CourseError` for what is neither, and for a network that draws faces.
-    """
-    name, path = str(target), Path(target)
-    if name not in pretrained.index() and path.is_dir():
-        return classifier.load_trained(path)
-    config = pretrained.config(name)
-    if config.draws:
-        known = ", ".join(pretrained.names(draws=False))
-        raise CourseError(f"'{name}' draws faces and tells no attributes; give one of {known}, or a folder.")
-    return pretrained.load(name), config.attributes
 
 
 def groups_of(source, groups):
@@ -138,14 +123,14 @@ def means(table):
 def measure_groups(target, data, groups, part="test"):
     """Measure an attribute network on one part of the folder `data`, group by group; return the table of `by_group`.
 
-    target: see `attribute_network`. groups: see `groups_of`. A folder without labels has only the columns faces and
-    says filled. Warns (`CourseWarning`) about faces in no group, groups that are left out, attributes without labels,
-    and faces that the network was not made for.
+    target: see `gan_course.training.classifier.attribute_network`. groups: see `groups_of`. A folder without labels has
+    only the columns faces and says filled. Warns (`CourseWarning`) about faces in no group, groups that are left out,
+    attributes without labels, and faces that the network was not made for.
     """
-    network, attributes = attribute_network(target)
+    network, attributes = classifier.attribute_network(target)
     source = open_faces(data)
     group = pd.Series(groups_of(source, groups), index=source.names)
-    images, names = load(source, network.input_shape[1], part, crop=CROP)
+    images, names = load(source, network.input_shape[1], part)
     group = group[names].to_numpy(dtype=str)
     small = _sorted_out(group)[1]  # before the work
     labels = pd.DataFrame(np.nan, names, attributes)
@@ -166,17 +151,13 @@ def _cautions(source, names, network, labels, groups, small):
     if nobody := int((groups == NOBODY).sum()):
         found.append(f"Faces in no group, which are left out: {nobody} of {len(groups)}.")
     if small:
-        found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({_some(small)}).")
+        found.append(f"Groups of fewer than {LEAST} faces are left out: {len(small)} ({some(small)}).")
     unknown = labels.columns[labels.isna().all()].tolist()
     if len(unknown) == len(labels.columns):
         found.append(f"'{source.path}' has no labels of these attributes, so only what the network says is measured.")
     elif unknown:
-        found.append(f"'{source.path}' has no labels of {_some(unknown)}.")
+        found.append(f"'{source.path}' has no labels of {some(unknown)}.")
     return found
-
-
-def _some(names):
-    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def groups_text(table):

@@ -17,7 +17,6 @@ from gan_course.backend import no_gradient, to_numpy
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.latent import sampling
 from gan_course.metrics.features import resize
-from gan_course.metrics.paths import needs_space
 
 LEAST = 50  # faces with the attribute, and without: fewer teach the classifier chance
 
@@ -50,7 +49,7 @@ def separability(generator, judge, attributes, spaces=("z",), count=4000, seed=0
 
     score: {space: number}. table: a row per attribute, with `share` (of all drawn faces, by the judge) and H(Y|X) of each
     space in nats (`conditional_entropy`). spaces: 'z', and 'w' for a StyleGAN: all are asked about the same faces.
-    judge: an attribute network that gives logits; attributes: their names (`gan_course.metrics.groups.attribute_network`
+    judge: an attribute network that gives logits; attributes: their names (`gan_course.training.classifier.attribute_network`
     returns both).
 
     An attribute that hardly occurs has almost no entropy to begin with, so it would make the score better without being
@@ -58,7 +57,7 @@ def separability(generator, judge, attributes, spaces=("z",), count=4000, seed=0
     rows that both tables have. Raises `CourseError` where none is left, and for an unknown space or no StyleGAN.
     """
     for space in spaces:
-        needs_space(generator, space)
+        sampling.needs_space(generator, space)
     latent = sampling.fixed_latent(count, sampling.latent_dim(generator), seed)
     pictures = sampling.generate(generator, count, seed, batch_size=batch_size)
     faces = (resize(pictures[i : i + 1024], judge.input_shape[1]) / 127.5 - 1 for i in range(0, count, 1024))

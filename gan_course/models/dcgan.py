@@ -23,6 +23,11 @@ def _normal():
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
+def _halving():
+    """Options of a convolution that halves the maps, or doubles them where it is transposed."""
+    return dict(strides=2, padding="same", kernel_initializer=_normal())
+
+
 def channels_at(size, resolution, width, max_width):
     """Return the channels of the maps of `size` x `size`: `width` at half the resolution, doubling downwards."""
     return min(max_width, width * resolution // (2 * size))
@@ -49,15 +54,9 @@ def build_generator(resolution=64, latent_dim=64, width=32, max_width=256):
         size *= 2
         if size == resolution:
             break
-        x = layers.Conv2DTranspose(
-            channels_at(size, resolution, width, max_width),
-            4,
-            strides=2,
-            padding="same",
-            use_bias=False,  # batch norm has one
-            kernel_initializer=_normal(),
-        )(x)
-    x = layers.Conv2DTranspose(3, 4, strides=2, padding="same", kernel_initializer=_normal())(x)
+        channels = channels_at(size, resolution, width, max_width)
+        x = layers.Conv2DTranspose(channels, 4, use_bias=False, **_halving())(x)  # batch norm has a bias
+    x = layers.Conv2DTranspose(3, 4, **_halving())(x)
     # float32 also under mixed precision: pictures and scores keep their digits.
     x = layers.Activation("tanh", dtype="float32", name="pictures")(x)
     return keras.Model(inputs, x, name="generator")
@@ -81,14 +80,7 @@ def build_discriminator(resolution=64, width=32, max_width=256, norm=None):
     size = resolution
     while size > 4:
         size //= 2
-        convolution = layers.Conv2D(
-            channels_at(size, resolution, width, max_width),
-            4,
-            strides=2,
-            padding="same",
-            kernel_initializer=_normal(),
-        )
-        x = spectral(convolution)(x)
+        x = spectral(layers.Conv2D(channels_at(size, resolution, width, max_width), 4, **_halving()))(x)
         if norm == "batch" and size < resolution // 2:
             x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)

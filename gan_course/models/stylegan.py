@@ -24,11 +24,14 @@ from gan_course.layers import (
     Constant,
     EqualisedConv2D,
     EqualisedDense,
+    MinibatchStdDev,
     ModulatedConv2D,
     Noise,
     PixelNorm,
+    blend,
+    downsample,
 )
-from gan_course.models import dcgan, progan
+from gan_course.models import progan
 from gan_course.models.growing import Growing, GrowingGenerator, active
 
 STYLES = ("adain", "modulated", None)
@@ -45,7 +48,7 @@ class Mapping(keras.layers.Layer):
 
     def __init__(self, latent_dim=512, depth=8, lr_multiplier=0.01, **kwargs):
         super().__init__(**kwargs)
-        self.latent_dim, self.depth, self.lr_multiplier = latent_dim, depth, lr_multiplier
+        self.latent_dim = latent_dim
         self.norm = PixelNorm()
         self.dense = [EqualisedDense(latent_dim, lr_multiplier=lr_multiplier) for _ in range(depth)]
 
@@ -58,13 +61,6 @@ class Mapping(keras.layers.Layer):
         for layer in self.dense:
             x = active(layer(x))
         return x
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        names = ("latent_dim", "depth", "lr_multiplier")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -80,9 +76,7 @@ class StyledLayer(keras.layers.Layer):
 
     def __init__(self, channels, convolve="same", style="adain", noise=True, fused=True, **kwargs):
         super().__init__(**kwargs)
-        self.channels, self.convolve, self.style, self.fused = channels, convolve, style, fused
-        self.has_noise = noise
-        self.conv = None
+        self.channels, self.style, self.conv = channels, style, None
         if convolve:
             kind = ModulatedConv2D if style == "modulated" else EqualisedConv2D
             self.conv = kind(channels, use_bias=False, resample="up" if convolve == "up" else None, fused=fused)
@@ -113,14 +107,6 @@ class StyledLayer(keras.layers.Layer):
             return x * 2**0.5  # what the ReLU has taken; elsewhere the kernel's gain makes up for it
         return self.finish(x, style) if self.style == "adain" else self.finish(x)
 
-    def compute_output_shape(self, input_shape, *others):
-        factor = 2 if self.convolve == "up" else 1
-        return (input_shape[0], *(n and factor * n for n in input_shape[1:3]), self.channels)
-
-    def get_config(self):
-        names = ("channels", "convolve", "style", "fused")
-        return super().get_config() | {name: getattr(self, name) for name in names} | {"noise": self.has_noise}
-
 
 @keras.saving.register_keras_serializable(package="gan_course", name="StyleGANGenerator")
 class Generator(GrowingGenerator):
@@ -134,24 +120,14 @@ class Generator(GrowingGenerator):
     spread: see `Constant`. The fade and `full_size`: see `GrowingGenerator`.
 
     Beside the trainable weights it holds the average of w (for truncation) and a fixed noise for each layer, so that a w
-    always gives the same picture. In training the noise is new in every step.
+    always gives the same picture. In training the noise is new in every step. With the paper's budget (the defaults) it
+    has 25,137,935 trainable parameters at 64x64, 25,843,858 at 128, 26,086,229 at 256 and 26,219,627 at 1024.
     """
 
     def __init__(
-        self,
-        resolution=64,
-        latent_dim=512,
-        base=8192,
-        max_width=512,
-        mapping=8,
-        style="adain",
-        constant=True,
-        noise=True,
-        spread=0.0,
-        fused=True,
-        full_size=False,
-        name="generator",
-    ):
+        self, resolution=64, latent_dim=512, base=8192, max_width=512, mapping=8, style="adain", constant=True,
+        noise=True, spread=0.0, fused=True, full_size=False, name="generator",
+    ):  # fmt: skip
         super().__init__(resolution, base, max_width, 0, fused, name, full_size=full_size)
         if style not in STYLES:
             raise CourseError(f"There is no style '{style}'; choose one of {', '.join(map(str, STYLES))}.")
@@ -177,12 +153,11 @@ class Generator(GrowingGenerator):
             self.to_rgb.append(self._build(EqualisedConv2D(3, 1, gain=1.0, dtype="float32"), size, size, here))
         fixed = dict(trainable=False, dtype="float32")
         self.average = self.add_weight(shape=(latent_dim,), initializer="zeros", name="average_w", **fixed)
-        self.planes = [
-            self.add_weight(
-                shape=(1, s, s, 1), initializer=keras.initializers.RandomNormal(stddev=1.0), name=f"noise_{i}", **fixed
-            )
-            for i, s in enumerate(self.sizes)
-        ]
+        self.planes = []
+        for i, side in enumerate(self.sizes):
+            normal = keras.initializers.RandomNormal(stddev=1.0)
+            plane = self.add_weight(shape=(1, side, side, 1), initializer=normal, name=f"noise_{i}", **fixed)
+            self.planes.append(plane)
         self.seeds = keras.random.SeedGenerator(0)
         self.built = True
 
@@ -245,9 +220,6 @@ class Generator(GrowingGenerator):
     def call(self, latent, training=False):
         return self.synthesize(self.map(latent), "random" if training else "fixed")
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *self.output_shape[1:])
-
     def get_config(self):
         config = super().get_config()
         del config["condition_dim"]
@@ -269,51 +241,63 @@ class Discriminator(progan.Discriminator):
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
-class PlainDiscriminator(Growing):
-    """D: the DCGAN's (`gan_course.models.dcgan.build_discriminator`), for a StyleGAN that is not grown.
+class LightDiscriminator(Growing):
+    """D for a laptop: the DCGAN's form, of the ProGAN's parts. It grows from 8x8 on.
 
-    No layer works at the full resolution, so a step costs a fraction of the paper's D (benchmarks/README.md).
+        each size down to 8x8: conv 4x4 of stride 2;  at 4x4: minibatch deviation, conv 3x3, Dense, Dense(1)
+
+    The first convolution takes the pictures themselves, so no layer works on many maps of the full size: a step costs a
+    fraction of the paper's D. Each level has a first convolution of its own, and a fade blends its maps with those that
+    the first convolution of the level before makes of the smaller pictures. All layers have the equalised rate, so D
+    learns at G's rate. The maps at half the size have base / (resolution / 4) channels, and double downwards.
     """
 
-    def __init__(self, resolution=64, width=32, max_width=256, name="discriminator"):
-        super().__init__(resolution, width * resolution, max_width, 0, True, name)
-        self.width = width
-        self.network = dcgan.build_discriminator(resolution, width, max_width)
+    def __init__(self, resolution=64, base=512, max_width=256, group_size=4, name="discriminator"):
+        super().__init__(resolution, base, max_width, 0, True, name)
+        self.group_size, self.firsts, self.downs = group_size, {}, {}
+        for level in range(3, self.full_level + 1):
+            after, size = self.channels(level - 2), 2**level
+            self.firsts[level] = self._build(EqualisedConv2D(after, resample="down"), size, size, 3)
+            if level < self.full_level:
+                down = EqualisedConv2D(after, resample="down")
+                self.downs[level] = self._build(down, size, size, self.channels(level - 1))
+        wide = self.channels(1)
+        self.deviation = self._build(MinibatchStdDev(group_size), 4, 4, wide)
+        self.last = self._build(EqualisedConv2D(wide), 4, 4, wide + 1)
+        self.dense = self._build(EqualisedDense(wide), 16 * wide)
+        self.score = self._build(EqualisedDense(1, gain=1.0, dtype="float32"), wide)
         self.built = True
 
     def grow(self, level=None, alpha=1.0):
-        if level not in (None, self.full_level):
-            raise CourseError(f"The DCGAN's discriminator cannot grow; start at {self.resolution}.")
+        if level == 2 or (level == 3 and not (isinstance(alpha, (int, float)) and alpha == 1)):
+            raise CourseError("The light discriminator begins at 8x8; give --start 8 or more, or --d-network stylegan.")
         return super().grow(level, alpha)
 
     @property
     def input_shape(self):
-        return self.network.input_shape
+        return (None, 2**self.level, 2**self.level, 3)
 
     @property
     def output_shape(self):
-        return self.network.output_shape
+        return (None, 1)
 
     def layers_in_use(self):
-        """Return the layers with weights."""
-        return self.network.layers
+        """Return the layers with weights that the level uses."""
+        firsts = [self.firsts[level] for level in range(self.level - self.fading, self.level + 1)]
+        downs = [self.downs[level] for level in range(3, self.level)]
+        return [*firsts, *downs, self.last, self.dense, self.score]
 
     def call(self, pictures):
-        return self.network(pictures)
+        x = active(self.firsts[self.level](pictures))
+        for level in reversed(range(3, self.level)):
+            x = active(self.downs[level](x))
+            if self.fading and level == self.level - 1:
+                x = blend(active(self.firsts[level](downsample(pictures))), x, self.alpha)
+        x = active(self.last(self.deviation(x)))
+        return self.score(active(self.dense(ops.reshape(x, (-1, 16 * x.shape[-1])))))
 
     def get_config(self):
-        return {name: getattr(self, name) for name in ("resolution", "width", "max_width", "name")}
+        return {name: getattr(self, name) for name in ("resolution", "base", "max_width", "group_size", "name")}
 
 
-def build_generator(resolution=64, latent_dim=512, base=8192, max_width=512, **parts):
-    """Return a new `Generator`, fully grown: latent (batch, latent_dim) -> pictures (batch, resolution, resolution, 3).
-
-    With the paper's budget it has 25,137,935 trainable parameters at 64x64, 25,843,858 at 128, 26,086,229 at 256 and
-    26,219,627 at 1024. parts: `mapping`, `style`, `constant`, `noise`, `spread`.
-    """
-    return Generator(resolution, latent_dim, base, max_width, **parts)
-
-
-def build_discriminator(resolution=64, base=8192, max_width=512, group_size=4):
-    """Return a new `Discriminator`, fully grown: pictures (batch, resolution, resolution, 3) -> scores (batch, 1)."""
-    return Discriminator(resolution, base, max_width, group_size=group_size)
+build_generator, build_discriminator = Generator, Discriminator

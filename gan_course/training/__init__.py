@@ -1,6 +1,4 @@
 """Training: two players, one `fit`; callbacks, checkpoints, and trainings that resume."""
 
-from gan_course import backend  # noqa: F401  (before Keras, in every module of this package)
+from gan_course import backend  # before Keras, in every module of this package
 from gan_course.training.gan import GAN
-
-__all__ = ["GAN"]

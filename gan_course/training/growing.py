@@ -21,7 +21,7 @@ from gan_course.data import pipeline
 from gan_course.errors import CourseError
 from gan_course.layers import blend, downsample, upsample
 from gan_course.models import progan
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, option, require
+from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, option
 from gan_course.training.gan import GAN, GANConfig
 
 # The paper's, for one GPU (the values of its second code release): from which resolution on which value holds.
@@ -152,7 +152,7 @@ class GrowingGAN(GAN):
     - Each stage has one compiled step of its own, traced once: alpha is a variable. `traces` counts
       (under PyTorch nothing is compiled, and each step counts).
     - When a stage begins, both optimisers forget (their averages and counts become 0), as in the paper's code: what they
-      knew of the gradients' size was of another network. The rates are the schedule's; D's is `d_share` times that.
+      knew of the gradients' size was of another network. The rates are the schedule's.
     - The default loss is WGAN-GP with drift (appendix A.1). For the non-saturating loss with R1, give
       loss='non_saturating', gp_weight=0, drift=0, r1_gamma=... . That gamma is the last level's; a level below has a
       quarter of it, and so on: the same slopes count alike on few pixels and on many.
@@ -161,40 +161,20 @@ class GrowingGAN(GAN):
       and needs none in its long fades: without it the random first weights of new layers stay in the average for
       thousands of steps, and its pictures are grey or tinted even where G's own are not.
 
+    - ttur: D's rate in multiples of the schedule's (two time scales, Heusel et al. 2017, section 2).
+
     The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
     """
 
-    def __init__(
-        self,
-        generator,
-        discriminator,
-        schedule,
-        *,
-        loss="wasserstein",
-        gp_weight=10.0,
-        drift=1e-3,
-        ema_decay=0.999,
-        d_share=1.0,
-        name="growing_gan",
-        **options,
-    ):
-        require("d_share", d_share, (lambda value: 0 < value < math.inf, "a number above 0"))
+    def __init__(self, generator, discriminator, schedule, *, ttur=1.0, name="growing_gan", **options):
         sizes = generator.resolution, discriminator.resolution, schedule.resolution
         if len(set(sizes)) > 1:
             raise CourseError(f"Generator, discriminator and schedule are for {sizes} pixels; build all for one size.")
         self.first_steps = _first_steps(generator, schedule)
-        super().__init__(
-            generator.grow(),
-            discriminator.grow(),
-            loss=loss,
-            gp_weight=gp_weight,
-            drift=drift,
-            ema_decay=ema_decay,
-            name=name,
-            **options,
-        )
+        options = dict(loss="wasserstein", gp_weight=10.0, drift=1e-3, ema_decay=0.999) | options
+        super().__init__(generator.grow(), discriminator.grow(), name=name, **options)
         self.ema_generator.full_size = True
-        self.schedule, self.stage, self.traces, self.d_share = schedule, None, {}, d_share
+        self.schedule, self.stage, self.traces, self.ttur = schedule, None, {}, ttur
         # Alpha for the compiled step. (Computed there it would need float64, which Apple's GPUs lack.)
         self.fade = self.add_weight(
             shape=(),
@@ -236,8 +216,8 @@ class GrowingGAN(GAN):
         if stage is self.stage:
             return
         self.stage = stage
-        for optimizer, share in ((self.g_optimizer, 1.0), (self.d_optimizer, self.d_share)):
-            optimizer.learning_rate = share * stage.rate
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            optimizer.learning_rate = stage.rate * (self.ttur if optimizer is self.d_optimizer else 1.0)
             inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
             if step == stage.first_step:
                 for variable in inner.variables:
@@ -307,22 +287,24 @@ class ProGANConfig(GANConfig):
             self.resolution, self.fade_images, self.stable_images, batches, self.rate, min(self.start, self.resolution)
         )
 
+    @property
+    def base(self):
+        """The networks' `base`, which gives `width` channels at the last resolution."""
+        return self.width * self.resolution // 2
+
     def network(self):
-        return progan.build_generator(
-            self.resolution, self.latent_dim, self.width * self.resolution // 2, self.max_width
-        )
+        return progan.build_generator(self.resolution, self.latent_dim, self.base, self.max_width)
 
     def discriminator(self):
-        return progan.build_discriminator(self.resolution, self.width * self.resolution // 2, self.max_width)
+        return progan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
-        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), **self.gan_options())
+        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), ttur=self.ttur, **self.gan_options())
         gan.compile()
         return gan
 
     def dataset(self, source, start_step=0):
-        options = dict(mirror=self.mirror, seed=self.seed, start_step=start_step)
-        return scheduled_faces(source, self.schedule(), **options)
+        return scheduled_faces(source, self.schedule(), start_step=start_step, mirror=self.mirror, seed=self.seed)
 
     def images_at(self, step):
         return self.schedule().images_at(step)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from gan_course.data import points
-from gan_course.errors import CourseError
+from gan_course.errors import CourseError, whole_number
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import point_gan
 from gan_course.training.gan import GAN
@@ -55,12 +55,6 @@ def _rate(name, value):
     return float(value)
 
 
-def _whole(name, value, least, most):
-    if value != value or value != int(value) or not least <= value <= most:
-        raise CourseError(f"{name} is {value}; give a whole number from {least} to {most}.")
-    return int(value)
-
-
 class PlaneGAN:
     """Two small networks and a distribution in the plane, trained step by step.
 
@@ -84,20 +78,9 @@ class PlaneGAN:
     """
 
     def __init__(
-        self,
-        data="ring",
-        loss="non_saturating",
-        penalty="none",
-        norm=None,
-        d_rate=1e-3,
-        g_rate=1e-3,
-        d_steps=1,
-        latent_dim=2,
-        seed=0,
-        width=64,
-        depth=3,
-        batch_size=256,
-    ):
+        self, data="ring", loss="non_saturating", penalty="none", norm=None, d_rate=1e-3, g_rate=1e-3, d_steps=1,
+        latent_dim=2, seed=0, width=64, depth=3, batch_size=256,
+    ):  # fmt: skip
         if not isinstance(data, points.Points) and (not isinstance(data, str) or data not in DATA):
             given = f"'{data}'" if isinstance(data, str) else f"a {type(data).__name__}"
             raise CourseError(f"data is {given}; give {', '.join(map(repr, DATA))} or points.drawing(array).")
@@ -108,13 +91,13 @@ class PlaneGAN:
         whole = pace if pace >= 1 else 1 / pace if pace > 0 else 0
         if abs(whole - round(whole)) > 1e-3 or not 1 <= round(whole) <= 10:
             raise CourseError(f"d_steps is {d_steps}; give a whole number from 1 to 10, or a part 1/2 to 1/10.")
-        latent_dim = _whole("latent_dim", latent_dim, 1, 256)
+        latent_dim = whole_number("latent_dim", latent_dim, 1, 256)
         self.settings = dict(data=data, loss=loss, penalty=penalty, norm=norm, d_rate=d_rate, g_rate=g_rate)
         self.settings |= dict(d_steps=pace, latent_dim=latent_dim, seed=seed)
         self.settings |= dict(width=width, depth=depth, batch_size=batch_size)
-        self.seed = _whole("seed", seed, 0, 2**31 - 1)
+        self.seed = whole_number("seed", seed, 0, 2**31 - 1)
         self.data = DATA[data]() if isinstance(data, str) else data
-        self.batch_size = _whole("batch_size", batch_size, 2, 65536)
+        self.batch_size = whole_number("batch_size", batch_size, 2, 65536)
 
         keras.utils.set_random_seed(self.seed)
         self.gan = GAN(
@@ -149,7 +132,7 @@ class PlaneGAN:
 
     def advance(self, steps):
         """Train `steps` steps. Nothing happens where training is already broken."""
-        steps = _whole("steps", steps, 1, 10**9)
+        steps = whole_number("steps", steps, 1, 10**9)
         while steps and not self.broken:
             # Measurements fall on the same steps whatever the caller's pace.
             count = min(steps, EVERY - self.step % EVERY)

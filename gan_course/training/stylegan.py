@@ -12,9 +12,7 @@ from gan_course.training.base import FROM_0, WHOLE, option, require
 from gan_course.training.growing import GrowingGAN, ProGANConfig
 
 AVERAGE_DECAY = 0.995  # of w, for a step
-# The discriminators to choose from, and D's rate as a share of G's. The DCGAN's weights are of size 0.02, those of layers
-# with the equalised rate of size 1.
-DISCRIMINATORS = {"dcgan": 0.25, "stylegan": 1.0}
+DISCRIMINATORS = ("light", "stylegan")
 
 
 class StyleGAN(GrowingGAN):
@@ -30,22 +28,9 @@ class StyleGAN(GrowingGAN):
     - The default loss is the non-saturating one with R1.
     """
 
-    def __init__(
-        self,
-        generator,
-        discriminator,
-        schedule,
-        *,
-        mixing=0.9,
-        loss="non_saturating",
-        gp_weight=0.0,
-        drift=0.0,
-        r1_gamma=10.0,
-        name="stylegan",
-        **options,
-    ):
+    def __init__(self, generator, discriminator, schedule, *, mixing=0.9, name="stylegan", **options):
         require("mixing", mixing, (lambda value: 0 <= value <= 1, "a probability from 0 to 1"))
-        options |= dict(loss=loss, gp_weight=gp_weight, drift=drift, r1_gamma=r1_gamma)
+        options = dict(loss="non_saturating", gp_weight=0.0, drift=0.0, r1_gamma=10.0) | options
         super().__init__(generator, discriminator, schedule, name=name, **options)
         self.mixing = mixing
 
@@ -86,8 +71,8 @@ class StyleGANConfig(ProGANConfig):
     mapping: int = option(4, "layers of the mapping network", WHOLE)
     style: str = option("adain", "how a style steers a layer: adain or modulated (StyleGAN2)")
     d_network: str = option(
-        "dcgan",
-        "the discriminator: dcgan, or stylegan (the paper's, which can grow)",
+        "light",
+        "the discriminator: light, or stylegan (the paper's, which can grow)",
         (DISCRIMINATORS.__contains__, f"one of {', '.join(DISCRIMINATORS)}"),
     )
     mixing: float = option(0.9, "share of the steps in which two faces are mixed", FROM_0)
@@ -95,27 +80,20 @@ class StyleGANConfig(ProGANConfig):
     start: int = option(1024, "first resolution; from that of --resolution on the networks are not grown")
 
     def network(self):
-        return stylegan.build_generator(
-            self.resolution,
-            self.latent_dim,
-            self.width * self.resolution // 2,
-            self.max_width,
-            mapping=self.mapping,
-            style=self.style,
-            spread=self.spread,
-        )
+        parts = dict(mapping=self.mapping, style=self.style, spread=self.spread)
+        return stylegan.build_generator(self.resolution, self.latent_dim, self.base, self.max_width, **parts)
 
     def sample(self, network, count, seed=0, psi=1.0):
         """Return `count` pictures, uint8; psi: see `gan_course.models.stylegan.Generator.map`."""
         return sampling.generate(network, count, seed, draw=lambda z: network.synthesize(network.map(z, psi)))
 
     def discriminator(self):
-        if self.d_network == "dcgan":
-            return stylegan.PlainDiscriminator(self.resolution)
-        return stylegan.build_discriminator(self.resolution, self.width * self.resolution // 2, self.max_width)
+        if self.d_network == "light":
+            return stylegan.LightDiscriminator(self.resolution, self.base, 2 * self.max_width)
+        return stylegan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
-        networks, share = (self.network(), self.discriminator()), DISCRIMINATORS[self.d_network]
-        gan = StyleGAN(*networks, self.schedule(), mixing=self.mixing, d_share=share, **self.gan_options())
+        options = dict(ttur=self.ttur, mixing=self.mixing) | self.gan_options()
+        gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), **options)
         gan.compile()
         return gan

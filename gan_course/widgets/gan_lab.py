@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gan_course.data import points
-from gan_course.errors import CourseError
+from gan_course.errors import CourseError, whole_number
 from gan_course.losses import LOSSES
 from gan_course.models.point_gan import NORMS
 from gan_course.training.plane import DATA, PENALTIES, RATES, PlaneGAN
@@ -50,27 +50,22 @@ def blocks(values, most=150):
 
 
 class Picture:
-    """Draws a `PlaneGAN`: the plane, and with `curves` beside it the losses and the coverage over the steps.
+    """Draws a `PlaneGAN`, 920x540: the plane, beside it the losses and the coverage over the steps.
 
-    size: height in pixels; the picture is a little higher than wide, or with curves 920:540.
+    small: the height in pixels of a picture of the plane alone, a little higher than wide.
 
     One picture is drawn again and again: axes, titles and numbers are kept as pixels, and only what moves is drawn
     anew, unless a scale changes. That takes a fifth of the time.
     """
 
-    def __init__(self, model, size=540, curves=True):
-        self.curves, self.model = curves, model
-        self.small = size < 400
-        height = 5.4 if not self.small else 2.64
-        width = height * 920 / 540 if curves else height / 1.1
-        self.figure = Figure(figsize=(width, height), dpi=size / height, facecolor="white")
+    def __init__(self, model, small=None):
+        self.model, self.small = model, small
+        width, height = (2.4, 2.64) if small else (9.2, 5.4)
+        self.figure = Figure(figsize=(width, height), dpi=small / height if small else 100, facecolor="white")
         FigureCanvasAgg(self.figure)
         self.back, self.scales = None, None
         extent = model.data.extent
-        if curves:
-            self.plane = self.figure.add_axes([0.025, 0.135, 0.465, 0.7922])
-        else:
-            self.plane = self.figure.add_axes([0.02, 0.01, 0.96, 0.8727] if self.small else [0.06, 0.135, 0.88, 0.8])
+        self.plane = self.figure.add_axes([0.02, 0.01, 0.96, 0.8727] if small else [0.025, 0.135, 0.465, 0.7922])
         self.plane.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=[], yticks=[])
         self.plane.set_aspect("equal")
         self.heat = self.plane.imshow(
@@ -81,12 +76,11 @@ class Picture:
         self.arrows = self.plane.quiver(
             *np.zeros((4, ARROWS)), angles="xy", scale_units="xy", scale=1, color="#3B1F00", width=0.0035, zorder=4
         )
-        font = 8 if self.small else 11
-        self.title = self.plane.text(0, 1.02, "", transform=self.plane.transAxes, fontsize=font, fontweight="bold")
+        style = dict(transform=self.plane.transAxes, fontsize=8 if small else 11, fontweight="bold")
+        self.title = self.plane.text(0, 1.02, "", **style)
         self.moving = [self.heat, self.real, self.fake, self.arrows, self.title]
-        if not self.small:
+        if not small:
             self._legend()
-        if curves:
             self._curves()
         for artist in self.moving:
             artist.set_animated(True)
@@ -160,7 +154,7 @@ class Picture:
         self.arrows.set_offsets(look.samples[:ARROWS])
         self.arrows.set_UVC(*push.T)
         self.title.set_text(self._title())
-        scales = self._set_curves() if self.curves else []
+        scales = [] if self.small else self._set_curves()
         canvas = self.figure.canvas
         if scales != self.scales:
             self.scales = scales
@@ -246,10 +240,8 @@ class GanLab:
     FPS = 15  # pictures a second at most: more would queue up in a browser far away
 
     def __init__(self, data="ring", *, limit=20_000, steps_per_picture=10, **settings):
-        for name, value in (("limit", limit), ("steps_per_picture", steps_per_picture)):
-            if value != int(value) or value < 1:
-                raise CourseError(f"{name} is {value}; give a whole number of steps, 1 or more.")
-        self.limit, self.steps_per_picture = int(limit), int(steps_per_picture)
+        self.limit = whole_number("limit", limit, 1, 10**9)
+        self.steps_per_picture = whole_number("steps_per_picture", steps_per_picture, 1, 10**9)
         self._task = self._box = None
         self._begin(data=data, **settings)
 
@@ -303,7 +295,7 @@ class GanLab:
         """
         if pages < 2 or steps < pages - 1:
             raise CourseError(f"A film of {pages} pages over {steps} steps is not possible; give 2 pages or more.")
-        view, start = Picture(self.model, size, curves=False), self.model.step
+        view, start = Picture(self.model, size), self.model.step
         found = [view.draw()]
         for i in range(1, pages):
             self.model.advance(start + steps * i // (pages - 1) - self.model.step)
@@ -410,12 +402,9 @@ class GanLab:
         self.data = {made().name: name for name, made in DATA.items()}
         if not isinstance(now["data"], str):
             self.data["given in the call"] = now["data"]
-        label = [
-            key
-            for key, value in self.data.items()
-            if value is now["data"] or isinstance(value, str) and value == now["data"]
-        ][0]
-        paces = sorted({1 / 5, 1 / 2, 1, 2, 5, now["d_steps"]})
+        label = next(key for key, value in self.data.items() if value is now["data"] or value == now["data"])
+        norms = dict(options=[norm or "none" for norm in NORMS], value=now["norm"] or "none")
+        paces = [(_pace(pace), pace) for pace in sorted({1 / 5, 1 / 2, 1, 2, 5, now["d_steps"]})]
         speeds = sorted({1, 2, 5, 10, 20, 50, 100, self.steps_per_picture})
         whole = dict(kind=widgets.BoundedIntText)
         rate = dict(kind=widgets.FloatLogSlider, base=10, step=0.1, readout_format=".2g")
@@ -424,20 +413,10 @@ class GanLab:
             ("data", "data", "What the generator has to imitate", dict(options=[*self.data, DRAWING], value=label)),
             ("loss", "loss", "What each player wants", dict(options=list(LOSSES))),
             ("penalty", "penalty", "Keeps the discriminator's slopes from growing", dict(options=list(PENALTIES))),
-            (
-                "norm",
-                "norm",
-                "batch: batch norm in both players; spectral: spectral norm in the discriminator",
-                dict(options=[norm or "none" for norm in NORMS], value=now["norm"] or "none"),
-            ),
+            ("norm", "norm", "batch: batch norm in both players; spectral: spectral norm in the discriminator", norms),
             ("d_rate", "learning rate of D", "How far the discriminator moves in one step", rate),
             ("g_rate", "learning rate of G", "How far the generator moves in one step", rate),
-            (
-                "d_steps",
-                "D steps per G step",
-                "How often the discriminator moves for each move of the generator",
-                dict(options=[(_pace(pace), pace) for pace in paces]),
-            ),
+            ("d_steps", "D steps per G step", "How often D moves for each move of G", dict(options=paces)),
             ("latent_dim", "latent size", "How many random numbers G makes a point of", dict(whole, min=1, max=256)),
             ("seed", "seed", "Another seed: other first weights, other points", dict(whole, min=0, max=2**31 - 1)),
         )
@@ -445,39 +424,26 @@ class GanLab:
             name: control(text, help_text, **({"value": now.get(name)} | options))
             for name, text, help_text, options in table
         }
-        self.speed = control(
-            "steps per picture",
-            "Changes the speed, not the result",
-            kind=widgets.SelectionSlider,
-            options=speeds,
-            value=self.steps_per_picture,
-        )
+        slider = dict(kind=widgets.SelectionSlider, options=speeds, value=self.steps_per_picture)
+        self.speed = control("steps per picture", "Changes the speed, not the result", **slider)
         self.pad = DrawPad()
         self.clear = widgets.Button(description="clear", layout=widgets.Layout(width="104px"))
-        use = widgets.Button(description="use the drawing", layout=widgets.Layout(width="140px"))
+        self.use = widgets.Button(description="use the drawing", layout=widgets.Layout(width="140px"))
         hint = widgets.HTML("Draw one line or several with the mouse, then press <b>use the drawing</b>.")
-        self.use = use
-        self.own = widgets.VBox([hint, self.pad, widgets.HBox([use, self.clear])])
+        self.own = widgets.VBox([hint, self.pad, widgets.HBox([self.use, self.clear])])
         self.own.layout.display = "none"
 
-        def note(text):
-            return widgets.HTML(f"<i>{text}</i>")
-
-        fields = self.fields
-        columns = [
-            [note("change while it plays"), fields["d_rate"], fields["g_rate"], self.speed],
-            [note("a change here restarts"), fields["data"], fields["loss"], fields["penalty"]],
-            [note("a change here restarts"), fields["norm"], fields["d_steps"], fields["latent_dim"], fields["seed"]],
-        ]
-        self._box = widgets.VBox(
-            [
-                widgets.HBox([*self.buttons.values(), self.status]),
-                self.image,
-                self.readout,
-                widgets.HBox([widgets.VBox(column) for column in columns]),
-                self.own,
-            ]
-        )
+        columns = []
+        for note, names in (
+            ("change while it plays", "d_rate g_rate"),
+            ("a change here restarts", "data loss penalty"),
+            ("a change here restarts", "norm d_steps latent_dim seed"),
+        ):
+            columns.append([widgets.HTML(f"<i>{note}</i>"), *(self.fields[name] for name in names.split())])
+        columns[0].append(self.speed)
+        settings = widgets.HBox([widgets.VBox(column) for column in columns])
+        buttons = widgets.HBox([*self.buttons.values(), self.status])
+        self._box = widgets.VBox([buttons, self.image, self.readout, settings, self.own])
         self._connect()
         self._say("press play")
         self._show()
@@ -495,12 +461,11 @@ class GanLab:
                 field.observe(lambda change: self._try(self._choose), "value")
             else:
                 none = {"none": None} if name == "norm" else {}  # a Dropdown shows no label for None
-                field.observe(
-                    lambda change, name=name, none=none: self._try(
-                        self._again, **{name: none.get(change["new"], change["new"])}
-                    ),
-                    "value",
-                )
+
+                def again(change, name=name, none=none):
+                    self._try(self._again, **{name: none.get(change["new"], change["new"])})
+
+                field.observe(again, "value")
         self.speed.observe(lambda change: setattr(self, "steps_per_picture", change["new"]), "value")
         self.use.on_click(lambda _: self._try(self._choose))
         self.clear.on_click(lambda _: setattr(self.pad, "lines", []))

@@ -4,7 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from gan_course import show
-from gan_course.backend import no_gradient, to_numpy
+from gan_course.backend import compiled, no_gradient, to_numpy
 from gan_course.latent.sampling import fixed_latent
 
 BANDS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}  # sides of the maps in pixels, as in the paper
@@ -29,6 +29,7 @@ class StyleMixer:
         self.generator, self.seeds, self.psi, self.size = generator, list(seeds), psi, size
         self.from_second = set(bands(generator)["coarse"])
         self.noise_seed = 0  # 0: the generator's fixed noise
+        self.synthesize = compiled(generator.synthesize)  # quicker, after the first picture
 
     def styles(self):
         """Return the w of the first face, of the second, and of the mixture, (3, L, latent_dim)."""
@@ -47,7 +48,7 @@ class StyleMixer:
     def faces(self):
         """Return the first face, the second and the mixture, uint8 (3, height, width, 3)."""
         with no_gradient():
-            return show.to_uint8(to_numpy(self.generator.synthesize(self.styles(), self.noise())))
+            return show.to_uint8(to_numpy(self.synthesize(self.styles(), self.noise())))
 
     def controls(self):
         """Return the widget: three faces, a box a layer, the seeds, the noise, the truncation, and a button that saves."""
