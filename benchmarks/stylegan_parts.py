@@ -72,7 +72,8 @@ def trainer(way, options, seed):
     generator = stylegan.build_generator(
         config.resolution, config.latent_dim, base, config.max_width, spread=spread, **parts
     )
-    gan = StyleGAN(generator, config.discriminator(), config.schedule(), mixing=mixing, **config.gan_options())
+    choices = dict(mixing=mixing, ttur=config.ttur) | config.gan_options()
+    gan = StyleGAN(generator, config.discriminator(), config.schedule(), **choices)
     gan.compile()
     return config, gan
 
@@ -178,7 +179,7 @@ def main():
     parser.add_argument("--data", type=Path, default=Path("data/toon"), help="a CelebA folder (default: data/toon)")
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--width", type=int, default=16, help="channels at the last resolution (default: 16)")
-    parser.add_argument("--rate", type=float, default=4e-3, help="of Adam, both players (default: 0.004)")
+    parser.add_argument("--rate", type=float, default=8e-3, help="of Adam; D has twice as much (default: 0.008)")
     parser.add_argument("--minutes", type=float, default=3.0, help="for each run: CPU time for each core (default: 3)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
