@@ -1,6 +1,7 @@
 """The repository itself: README in date, lessons fit to be published, one version, tidy code."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import readme
 import sizes
 import tensorflow as tf
+import yaml
 
 from gan_course import __version__, settings
 from gan_course.errors import CourseError
@@ -49,11 +51,27 @@ def test_solution_is_fit_to_be_published(path):
 
 
 def test_pictures_and_links_of_the_markdown_files_exist():
-    for path in (ROOT / "README.md", ROOT / "data/README.md", ROOT / "benchmarks/README.md"):
+    for path in [*ROOT.glob("*.md"), ROOT / "data/README.md", ROOT / "benchmarks/README.md"]:
         for alt, target in re.findall(r"(!?\[[^\]]*\])\(([^)#\s]+)", path.read_text(encoding="utf-8")):
             assert alt != "![]", f"{path.name}: {target} has no alt text"
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name}: {target} does not exist"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_workflows_name_the_versions_of_their_actions_and_commands_that_exist(path):
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {"name", True, "permissions", "jobs"} <= set(workflow)  # YAML reads the key `on` as True
+    for job in workflow["jobs"].values():
+        assert "runs-on" in job and job["timeout-minutes"] <= 90
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"])
+            elif step["run"].startswith("."):
+                assert os.access(ROOT / step["run"], os.X_OK)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for used in re.findall(r'-e "?\.\[([\w,]+)\]', path.read_text(encoding="utf-8")):
+        assert set(used.split(",")) <= set(extras)
 
 
 def test_there_is_one_version():
