@@ -72,8 +72,7 @@ def trainer(way, options, seed):
     generator = stylegan.build_generator(
         config.resolution, config.latent_dim, base, config.max_width, spread=spread, **parts
     )
-    choices = dict(mixing=mixing, ttur=config.ttur) | config.gan_options()
-    gan = StyleGAN(generator, config.discriminator(), config.schedule(), **choices)
+    gan = StyleGAN(generator, config.discriminator(), config.schedule(), mixing=mixing, **config.gan_options())
     gan.compile()
     return config, gan
 
