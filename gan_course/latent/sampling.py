@@ -7,6 +7,8 @@ from gan_course.backend import no_gradient, to_numpy
 from gan_course.errors import CourseError
 from gan_course.progress import progress
 
+SPACES = ("z", "w")
+
 
 def fixed_latent(count, latent_dim, seed=0, limit=None):
     """Return latent vectors float32 (count, latent_dim) ~ N(0, I) that are the same in every run with this seed.
@@ -37,6 +39,16 @@ def condition_dim(generator):
 def latent_dim(generator):
     """Return how many numbers a latent vector of `generator` has."""
     return (generator.input_shape[0] if condition_dim(generator) else generator.input_shape)[-1]
+
+
+def needs_space(generator, space):
+    """Raise `CourseError` where `space` is no latent space of the generator, or where a condition is needed as well."""
+    if space not in SPACES:
+        raise CourseError(f"There is no latent space '{space}'; choose z or w.")
+    if space == "w" and not hasattr(generator, "synthesize"):
+        raise CourseError("This generator has no w, because it is no StyleGAN; choose the space z.")
+    if condition_dim(generator):
+        raise CourseError("This generator draws from a condition as well; give one that draws from z alone.")
 
 
 def inputs(generator, count, seed=0, condition=None, limit=None):

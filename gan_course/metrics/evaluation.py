@@ -14,9 +14,9 @@ from gan_course import pretrained
 from gan_course.data import pipeline
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import atomic_write
+from gan_course.files import atomic_write, weights_sha256
 from gan_course.metrics.distances import NEIGHBOURS, SUBSET_SIZE, SUBSETS, distances, evenly_spaced
-from gan_course.metrics.features import feature_network, weights_sha256
+from gan_course.metrics.features import feature_network
 
 FEW = 500  # faces; with fewer a distance says little
 

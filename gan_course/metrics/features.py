@@ -1,7 +1,5 @@
 """Feature networks: each turns a picture into d numbers, in which two sets of pictures are compared."""
 
-import hashlib
-
 import keras
 import numpy as np
 from PIL import Image
@@ -9,6 +7,7 @@ from PIL import Image
 from gan_course import pretrained, show
 from gan_course.data import toon
 from gan_course.errors import CourseError
+from gan_course.files import weights_sha256
 from gan_course.models import attributes
 from gan_course.progress import progress
 
@@ -29,14 +28,6 @@ def resize(pictures, size):
             channel = Image.fromarray(np.ascontiguousarray(picture[..., c]))  # float32: Pillow's mode F
             out[i, ..., c] = channel.resize((size, size), Image.Resampling.BICUBIC)
     return np.clip(out, 0, 255)  # the filter overshoots at sharp edges
-
-
-def weights_sha256(model):
-    """Return the sha256 of a network's numbers, in order: the same for a run and for the weights shipped from it."""
-    digest = hashlib.sha256()
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 class _Features:

@@ -15,17 +15,7 @@ from gan_course.latent.mixing import lerp, slerp
 from gan_course.progress import progress
 
 EPSILON = 1e-4
-SPACES, PLACES = ("z", "w"), ("full", "end")
-
-
-def needs_space(generator, space):
-    """Raise `CourseError` where `space` is no latent space of the generator, or where a condition is needed as well."""
-    if space not in SPACES:
-        raise CourseError(f"There is no latent space '{space}'; choose z or w.")
-    if space == "w" and not hasattr(generator, "synthesize"):
-        raise CourseError("This generator has no w, because it is no StyleGAN; choose the space z.")
-    if sampling.condition_dim(generator):
-        raise CourseError("This generator draws from a condition as well; give one that draws from z alone.")
+PLACES = ("full", "end")
 
 
 def path_length(generator, features, space="z", place="full", count=1000, *, epsilon=EPSILON, batch_size=64, seed=0):
@@ -48,7 +38,7 @@ def path_length(generator, features, space="z", place="full", count=1000, *, eps
     Raises `CourseError` for an unknown space or place, a generator without w, one with a condition, a count below 2, and
     an epsilon beyond 0..0.1.
     """
-    needs_space(generator, space)
+    sampling.needs_space(generator, space)
     if place not in PLACES:
         raise CourseError(f"There is no place '{place}'; choose full or end.")
     if count < 2 or not 0 < epsilon <= 0.1:

@@ -17,7 +17,6 @@ from gan_course.backend import no_gradient, to_numpy
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.latent import sampling
 from gan_course.metrics.features import resize
-from gan_course.metrics.paths import needs_space
 
 LEAST = 50  # faces with the attribute, and without: fewer teach the classifier chance
 
@@ -58,7 +57,7 @@ def separability(generator, judge, attributes, spaces=("z",), count=4000, seed=0
     rows that both tables have. Raises `CourseError` where none is left, and for an unknown space or no StyleGAN.
     """
     for space in spaces:
-        needs_space(generator, space)
+        sampling.needs_space(generator, space)
     latent = sampling.fixed_latent(count, sampling.latent_dim(generator), seed)
     pictures = sampling.generate(generator, count, seed, batch_size=batch_size)
     faces = (resize(pictures[i : i + 1024], judge.input_shape[1]) / 127.5 - 1 for i in range(0, count, 1024))
