@@ -1,4 +1,4 @@
-"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes."""
+"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes|axes|edit."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from gan_course import settings
 from gan_course.errors import CourseError, CourseWarning
 
-COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes"
+COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes|axes|edit"
 GOES_ON = ("data", "train")  # after Ctrl-C
 
 
@@ -95,6 +95,72 @@ def measure_attributes(options):
     if options.out:
         with files.atomic_write(options.out) as partial:
             table.to_csv(partial, float_format="%.6f")
+
+
+def axes(options):
+    from gan_course import pretrained
+    from gan_course.data import toon
+    from gan_course.data.celeba import open_faces
+    from gan_course.latent.axes import find_axes
+    from gan_course.metrics.groups import attribute_network
+
+    if options.out.suffix != ".npz":
+        raise CourseError(f"--out is '{options.out}'; give a file that ends in .npz.")
+    name = options.network
+    if name is None:
+        open_faces(options.data)  # raises for what holds no faces
+        name = f"attributes-{'toon' if toon.is_cartoon(options.data) else 'celeba'}-steer"
+    found = pretrained.find(options.name)
+    network, names = attribute_network(name)
+    chosen = {key: getattr(options, key) for key in "space count seed method".split()}
+    result = find_axes(
+        found.network, network, names, **chosen, generator_name=found.about["name"], network_name=Path(name).name
+    )
+    result.save(options.out)
+    print(f"{len(result.names)} axes in {result.space} from {result.count:,} faces are in {options.out}.")
+
+
+def edit(options):
+    import numpy as np
+
+    from gan_course import pretrained, show
+    from gan_course.latent.axes import STEPS, Axes, drawer
+    from gan_course.latent.sampling import fixed_latent, latent_dim
+
+    if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
+    for name, value, least in (("count", options.count, 1), ("seed", options.seed, 0)):
+        if value < least:
+            raise CourseError(f"--{name} is {value}; give {least} or more.")
+    found, chosen = pretrained.find(options.name), Axes.load(options.axes)
+    chosen.check(found.network, options.name)
+    if options.layers and chosen.space == "z":
+        raise CourseError("--layers is for axes in w; these are in z.")
+    step = STEPS[chosen.space][0] if options.step is None else options.step
+    amounts = {name: number * step for name, number in options.set.items()}
+    codes = chosen.start(fixed_latent(options.count, latent_dim(found.network), options.seed), found.network)
+    moved = chosen.move(codes, amounts, options.lock, options.layers)
+    pictures = drawer(found.network, chosen.space)(np.concatenate([codes, moved]))
+    show.save(options.out, show.sheet(pictures, columns=options.count))
+    told = ", ".join(f"{name} {amount:+g}" for name, amount in amounts.items())
+    print(f"Above {options.count} faces, below the same with {told} {STEPS[chosen.space][1]}: {options.out}.")
+
+
+def names(text):
+    """Return the attributes of `Male,Young`."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def steps(text):
+    """Return {attribute: how many steps} of `Smiling=+2,Young=-1`."""
+    pairs = (part.partition("=") for part in names(text))
+    return {name.strip(): float(number) for name, _, number in pairs}
+
+
+def layers(text):
+    """Return the layers of `2` or `0-3`."""
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
 
 
 def path(text):
@@ -197,6 +263,49 @@ def parser(systems=True):
     p.add_argument("--part", default="test", help="which part of the faces (default: test)", **parts)
     p.add_argument("--out", type=path, metavar="CSV", help="write the table as well")
     p.set_defaults(run=measure_attributes)
+
+    p = commands.add_parser(
+        "axes",
+        help="find the axes of a generator: the directions that change one attribute of a face",
+        description="Draw random faces, let an attribute network tell their attributes, and fit a direction in latent "
+        "space for each attribute (TL-GAN). 'edit' moves faces along them.",
+    )
+    p.add_argument("name", metavar="RUN|NAME", help="folder of a run, or the name of weights that the course ships")
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--data",
+        type=path,
+        metavar="FOLDER",
+        help="faces of the same kind: cartoons or photographs; chooses the network",
+    )
+    source.add_argument("--network", metavar="NAME|FOLDER", help="another attribute network; never the judge")
+    p.add_argument("--out", required=True, type=path, metavar="AXES.npz", help="the file to write")
+    p.add_argument("--space", default="z", choices=["z", "w"], help="latent space; w: of a StyleGAN (default: z)")
+    p.add_argument("--count", type=int, default=20000, help="faces to draw (default: 20000)")
+    p.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default: 0)")
+    p.add_argument(
+        "--method", default="linear", choices=["linear", "logistic"], help="the regression (default: linear)"
+    )
+    p.set_defaults(run=axes)
+
+    p = commands.add_parser(
+        "edit",
+        help="change attributes of generated faces along their axes",
+        description="Draw faces, and the same faces moved along axes that 'axes' found. A step is 5 degrees on the sphere "
+        "of z, or half a standard deviation of w.",
+    )
+    p.add_argument("name", metavar="RUN|NAME", help="the generator that the axes belong to")
+    p.add_argument("--axes", required=True, type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
+    p.add_argument(
+        "--set", required=True, type=steps, metavar="Smiling=+2,Young=-1", help="attributes, and how many steps"
+    )
+    p.add_argument("--lock", type=names, default=[], metavar="Male,...", help="attributes that shall stay as they are")
+    p.add_argument("--step", type=float, help="degrees (z) or standard deviations (w) of one step")
+    p.add_argument("--layers", type=layers, metavar="0-3", help="of w: move only these layers")
+    p.add_argument("--count", type=int, default=6, help="how many faces (default: 6)")
+    p.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default: 0)")
+    p.add_argument("--out", type=path, default=Path("edited.png"), help="the picture (default: edited.png)")
+    p.set_defaults(run=edit)
     return top
 
 

@@ -34,7 +34,19 @@ def run(face_folder, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "data", "data toon", "data celeba", "train", "sample", "evaluate", "attributes", "measure-attributes"],
+    [
+        "",
+        "data",
+        "data toon",
+        "data celeba",
+        "train",
+        "sample",
+        "evaluate",
+        "attributes",
+        "measure-attributes",
+        "axes",
+        "edit",
+    ],
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -81,6 +93,8 @@ def test_argparse_exits_with_2(arguments, capsys):
         ("evaluate dcgan-toon-64 --data faces", "stopped."),
         ("attributes --data faces --out judge", "stopped."),
         ("measure-attributes attributes-toon-judge --data faces --groups Male", "stopped."),
+        ("axes dcgan-toon-64 --data faces --out a.npz", "stopped."),
+        ("edit dcgan-toon-64 --axes a.npz --set Male=1", "stopped."),
     ],
 )
 def test_ctrl_c_promises_only_what_is_true(command, text, monkeypatch, capsys):
@@ -90,7 +104,7 @@ def test_ctrl_c_promises_only_what_is_true(command, text, monkeypatch, capsys):
     def stop(options):
         raise KeyboardInterrupt
 
-    for name in ("toon", "train", "sample", "evaluate", "attributes", "measure_attributes"):
+    for name in ("toon", "train", "sample", "evaluate", "attributes", "measure_attributes", "axes", "edit"):
         monkeypatch.setattr(cli, name, stop)
     assert main(command.split()) == 130
     assert capsys.readouterr() == ("", f"gan_course: {text}\n")
@@ -350,6 +364,89 @@ def test_sample_of_shipped_weights(run, tmp_path, monkeypatch, refused, capsys):
 
     (tmp_path / "tiny.weights.h5").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     refused(main(["sample", "tiny", "--out", str(tmp_path / "c.png")]), "tiny.weights.h5", "damaged", "git checkout")
+
+
+# --- axes and edit ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def axes_of(run, face_folder):
+    """Axes of the finished run, by the shipped network for cartoons (of another size)."""
+    out = run.parent / "axes.npz"
+    chosen = ["--network", "attributes-toon-steer", "--count", "120", "--seed", "3"]
+    assert main(["axes", str(run), *chosen, "--out", str(out)]) == 0
+    return out
+
+
+def test_faces_are_edited_along_axes(run, axes_of, tmp_path, capsys):
+    from gan_course.latent.axes import Axes, drawer
+    from gan_course.latent.sampling import fixed_latent
+    from gan_course.show import to_uint8
+
+    out = tmp_path / "faces.png"
+    command = ["edit", str(run), "--axes", str(axes_of), "--set", "Smiling=+2, Young=-1", "--lock", "Male,Bald"]
+    assert main([*command, "--count", "3", "--seed", "5", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said == f"Above 3 faces, below the same with Smiling +10, Young -5 degrees: {out}.\n"
+    picture = np.asarray(Image.open(out)).astype(int)
+    assert picture.shape == (2 * 18 - 2, 3 * 18 - 2, 3)
+    found, generator = Axes.load(axes_of), pretrained.find(run).network
+    start = fixed_latent(3, 8, 5)
+    moved = found.move(start, {"Smiling": 10, "Young": -5}, ["Male", "Bald"])
+    for row, codes in enumerate((start, moved)):
+        for column, face in enumerate(to_uint8(drawer(generator)(codes))):
+            there = picture[18 * row : 18 * row + 16, 18 * column : 18 * column + 16]
+            assert np.abs(there - face).max() <= 1
+    assert (picture[:16] != picture[18:]).any()
+
+
+def test_axes_of_a_stylegan_are_moved_in_w(axes_of, tmp_path, monkeypatch, capsys, refused):
+    import keras
+
+    from gan_course.latent.axes import Axes
+    from gan_course.models import stylegan
+
+    keras.utils.set_random_seed(0)
+    generator = stylegan.build_generator(16, 8, base=128, max_width=16, mapping=2, spread=1.0)
+    found = pretrained.Found(generator, None, {"kind": "run", "name": "tiny"})
+    monkeypatch.setattr(pretrained, "find", lambda name: found)
+    out, picture = tmp_path / "w.npz", tmp_path / "a.png"
+    command = ["axes", "tiny", "--network", "attributes-toon-steer", "--space", "w", "--method", "logistic"]
+    with pytest.warns(UserWarning, match="all alike in"):  # it is not trained
+        assert main([*command, "--count", "200", "--out", str(out)]) == 0
+    axes = Axes.load(out)
+    assert (axes.space, axes.method, axes.count, axes.generator_name) == ("w", "logistic", 200, "tiny")
+    assert f"{len(axes.names)} axes in w from 200 faces" in capsys.readouterr().out
+    edit = ["edit", "tiny", "--axes", str(out), "--set", f"{axes.names[0]}=3", "--out", str(picture)]
+    for layers in ([], ["--layers", "0-1"], ["--layers", "5"]):
+        assert main([*edit, *layers]) == 0
+    assert f"{axes.names[0]} +1.5 standard deviations of w" in capsys.readouterr().out
+    refused(main([*edit, "--layers", "4-6"]), "[4, 5, 6]", "0 to 5")
+    refused(main([*edit[:2], "--axes", str(axes_of), *edit[4:]]), "other weights", "python -m gan_course axes")
+
+
+def test_wrong_axes_and_edits(run, face_folder, axes_of, tmp_path, refused):
+    out = ["--out", str(tmp_path / "a.npz")]
+    refused(main(["axes", "nobody", "--data", str(face_folder), *out]), "nobody")
+    refused(main(["axes", str(run), "--data", str(tmp_path / "nowhere"), *out]), "nowhere")
+    refused(main(["axes", str(run), "--network", str(run), *out]), "report.json")
+    refused(main(["axes", str(run), "--data", str(face_folder), "--out", str(tmp_path / "a.txt")]), "a.txt", ".npz")
+    refused(main(["axes", str(run), "--data", str(face_folder), "--space", "w", *out]), "no StyleGAN")
+    refused(main(["axes", str(run), "--data", str(face_folder), "--count", "1", *out]), "count is 1")
+    assert not list(tmp_path.iterdir())
+    picture = ["--out", str(tmp_path / "a.png")]
+    edit = ["edit", str(run), "--axes", str(axes_of), "--set", "Smiling=2"]
+    refused(main([*edit[:3], str(tmp_path / "none.npz"), *edit[4:], *picture]), "none.npz")
+    refused(main([*edit[:3], str(run / "settings.json"), *edit[4:], *picture]), "holds no axes")
+    refused(main([*edit[:-1], "Smile=2", *picture]), "no axis 'Smile'", "Smiling")
+    refused(main([*edit[:-1], "Smiling=nan", *picture]), "Smiling is nan")
+    refused(main([*edit, "--lock", "Smiling", *picture]), "Smiling is locked")
+    refused(main([*edit, "--layers", "1", *picture]), "--layers is for axes in w")
+    refused(main([*edit, "--count", "0", *picture]), "--count is 0")
+    refused(main([*edit, "--out", str(tmp_path / "a.txt")]), "a.txt", ".png")
+    with pytest.raises(SystemExit):
+        main([*edit[:-1], "Smiling", *picture])
+    assert not list(tmp_path.iterdir())
 
 
 # --- data ------------------------------------------------------------------------------------------------

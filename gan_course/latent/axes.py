@@ -29,6 +29,7 @@ from gan_course.latent import sampling
 from gan_course.progress import progress
 
 METHODS = ("linear", "logistic")
+STEPS = {"z": (5.0, "degrees"), "w": (0.5, "standard deviations of w")}  # one step of an editor
 SUREST = 6.0  # logits beyond -6..6 all mean 'sure'; the official code cuts at the same probability
 LEAST = 0.1  # of an axis must be left after the locks; what is less is mostly the noise of the estimate
 POLE = 30.0  # degrees: a walk on the sphere comes no nearer to its axis
@@ -158,7 +159,7 @@ def disentangle(directions, locked):
 
 
 def turn(latent, way, degrees, kept=None):
-    """Return latent vectors (n, d) turned by `degrees` on their sphere towards `way` (d,), along a great circle.
+    """Return latent vectors (n, d) turned by `degrees` on their sphere towards `way`, (d,) or (n, d), along a great circle.
 
         z' = |z| (cos t u + sin t s),    u = z / |z|,   s: the unit vector of (way - (way . u) u)
 
@@ -174,7 +175,7 @@ def turn(latent, way, degrees, kept=None):
     free = z - stays
     length = np.linalg.norm(free, axis=-1, keepdims=True)
     u, way = unit(free), unit(way)
-    near = u @ way[:, None]
+    near = (u * way).sum(axis=-1, keepdims=True)
     s = unit(way - near * u)
     most = np.maximum(0.0, np.degrees(np.arccos(np.clip(near, -1, 1))) - POLE)
     angle = np.radians(np.minimum(degrees, most))
@@ -238,6 +239,8 @@ class Axes:
         way = np.zeros(directions.shape[1])
         for name, amount in amounts.items():
             (i,) = self.numbers([name])
+            if not np.isfinite(amount):
+                raise CourseError(f"The amount of {name} is {amount}; give a number.")
             if amount and name in locked:
                 raise CourseError(f"{name} is locked; unlock it, or do not move it.")
             if amount and left[i] < LEAST:
@@ -249,8 +252,11 @@ class Axes:
             kept = basis(self.directions[self.numbers(locked)])
             return turn(codes, way, np.linalg.norm(way), kept)
         codes = np.asarray(codes)
-        chosen = np.zeros((codes.shape[1], 1))
-        chosen[list(range(len(chosen)) if layers is None else layers)] = 1.0
+        all_layers = range(codes.shape[1])
+        layers = all_layers if layers is None else layers
+        if not set(layers) <= set(all_layers):
+            raise CourseError(f"The layers are {list(layers)}; choose from 0 to {len(all_layers) - 1}.")
+        chosen = np.isin(all_layers, list(layers))[:, None]
         return (codes + chosen * self.unit * way).astype(codes.dtype)
 
     def start(self, latent, generator, psi=1.0):
