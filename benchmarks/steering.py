@@ -1,0 +1,311 @@
+"""Feature axes by the word of the judge: which kind of axis changes one attribute of a face, and what else changes.
+
+    python benchmarks/steering.py --data data/toon                      all kinds of axes, two seeds, progan-toon-64
+    python benchmarks/steering.py --data data/toon --times              what each stage costs, against the official way
+
+Axes come from the steering network, and every number from the judge. Each face walks along an axis until the judge changes
+its mind about the attribute ("at the flip"): how far that is, how many of the other attributes have changed by then, and
+how like itself the face still is. The floor are random directions: what changes when one walks that far anywhere.
+
+Kinds of axes: the regressions of `gan_course.latent.axes`; the difference of the means (centroids); SVM normals of the faces
+that the network is surest of (InterFaceGAN, Shen et al. 2020), also with its conditional projection; unsupervised directions,
+each attribute getting the one nearest to its axis: principal directions of early features (GANSpace, Harkonen et al. 2020) and of
+the first weights (SeFa, Shen and Zhou 2021); locks; and the ridge dual, which locks all others softly.
+
+Writes results/steering.json beside this file. A run that is there already is not made again.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
+import numpy as np
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+from sklearn.svm import LinearSVC
+
+from gan_course import metrics, pretrained, show
+from gan_course.backend import to_numpy
+from gan_course.latent import axes
+from gan_course.latent.sampling import fixed_latent, latent_dim
+from gan_course.metrics.groups import attribute_network
+from gan_course.metrics.steering import Look, flips
+from gan_course.models.growing import active
+
+RESULTS = Path(__file__).parent / "results" / "steering.json"
+ATTRIBUTES = ["Smiling", "Eyeglasses", "Male", "Young", "No_Beard", "Bangs", "Blond_Hair", "Mouth_Slightly_Open"]
+STOPS = {"z": np.arange(3, 61, 3), "w": np.arange(0.25, 5.01, 0.25)}  # degrees; standard deviations of w
+FIXED = {"z": (10, 20, 30), "w": (1.0, 2.0, 3.0)}  # for random directions
+COMPONENTS = 40
+ONE_BY_ONE = 200  # faces of the official way: it is slow, and every face costs the same
+
+
+# --- kinds of axes ----------------------------------------------------------------------------------------
+
+
+def svm(codes, logits):
+    """Normals of linear support vector machines between the 2% of faces with the highest and with the lowest logit."""
+    normals, few = [], max(50, len(codes) // 50)
+    for column in logits.T:
+        order = np.argsort(column, kind="stable")
+        chosen = np.concatenate([order[:few], order[-few:]])
+        machine = LinearSVC(C=0.1, max_iter=5000).fit(codes[chosen], np.arange(2 * few) >= few)
+        normals.append(machine.coef_[0])
+    return axes.unit(np.array(normals))
+
+
+def centroids(codes, logits):
+    """Mean of the codes with an attribute minus mean of those without."""
+    has = logits > 0
+    rows = [codes[h].mean(axis=0) - codes[~h].mean(axis=0) if 0 < h.sum() < len(h) else 0 * codes[0] for h in has.T]
+    return axes.unit(np.array(rows, "float64"))
+
+
+def first_weights(generator, space):
+    """The matrix that a code meets first, (d, outputs): SeFa's A; of all styles together in w."""
+    if space == "w":
+        layers = [layer.finish.affine if layer.style == "adain" else layer.conv.affine for layer in generator.styled
+                  if layer.style == "adain" or layer.conv]  # fmt: skip
+        return np.concatenate([to_numpy(layer.kernel) for layer in layers], axis=1)
+    return to_numpy((generator.mapping if hasattr(generator, "mapping") else generator).dense.kernel)
+
+
+def sefa(generator, space):
+    """Eigenvectors of A A^T, the largest first."""
+    a = first_weights(generator, space)
+    return np.linalg.eigh(a @ a.T)[1].T[::-1][:COMPONENTS]
+
+
+def ganspace(generator, codes, space):
+    """Principal directions: of w itself, or of the maps after the first convolution, carried back to z by least squares."""
+    if space == "w":
+        return PCA(min(COMPONENTS, codes.shape[1])).fit(codes).components_
+    g, maps = generator, []
+    for start in range(0, min(len(codes), 5000), 500):
+        x = g.dense(g.norm(codes[start : start + 500]))
+        x = g.norm(active(g.bias(x.numpy().reshape(-1, 4, 4, g.channels(1)))))
+        maps.append(to_numpy(active(g.first(x))).reshape(len(x), -1))
+    scores = PCA(min(COMPONENTS, codes.shape[1]), random_state=0).fit_transform(np.concatenate(maps))
+    back = LinearRegression().fit(scores, codes[: len(scores)])
+    return axes.unit(back.coef_.T)
+
+
+def nearest(components, direction):
+    """Return the component, with its sign, that is nearest to an axis."""
+    cosines = components @ direction
+    best = np.abs(cosines).argmax()
+    return np.sign(cosines[best]) * components[best]
+
+
+def kinds(generator, space, codes, logits):
+    """Yield (name, ways: attribute number -> unit direction (d,), locks: attribute number -> basis of what is kept)."""
+    none = lambda i: None  # noqa: E731
+    linear = axes.fit(codes, logits)
+    fitted = {
+        "linear": linear, "logistic": axes.fit(codes, logits, "logistic"), "centroids": centroids(codes, logits),
+        "SVM": svm(codes, logits),
+    }  # fmt: skip
+    for name, rows in fitted.items():
+        yield name, rows.__getitem__, none
+
+    def neighbours(rows, i, count):
+        close = np.abs(rows @ rows[i])
+        close[i] = -1
+        return np.argsort(-close)[:count]
+
+    def locked(rows, count):
+        return lambda i: axes.disentangle(rows, neighbours(rows, i, count))[0][i]
+
+    yield "SVM, conditional on 1", locked(fitted["SVM"], 1), none
+    for count in (1, 3, 10):
+        kept = lambda i, count=count: axes.basis(linear[neighbours(linear, i, count)])  # noqa: E731
+        yield f"lock {count} nearest", locked(linear, count), kept
+    gram = linear @ linear.T
+    for ridge in (0.03, 0.1, 0.3, 1.0):
+        dual = axes.unit(np.linalg.solve(gram + ridge * np.eye(len(gram)), linear))
+        yield f"ridge dual {ridge}", dual.__getitem__, none
+    if hasattr(generator, "dense") or space == "w":  # a ProGAN, or a StyleGAN in w
+        for name, found in (("SeFa", sefa(generator, space)), ("GANSpace", ganspace(generator, codes, space))):
+            yield name, (lambda i, found=found: nearest(found, linear[i])), none
+
+
+# --- measured ---------------------------------------------------------------------------------------------
+
+
+def mover(space, codes, unit, way, kept):
+    """Return move(rows, amounts) for `flips`."""
+    way = np.asarray(way)
+
+    def move(rows, amounts):
+        amounts = np.asarray(amounts)[:, None]
+        if space == "z":
+            return axes.turn(codes[rows], np.sign(amounts) * way, np.abs(amounts), kept)
+        return codes[rows] + (amounts * unit * way)[:, None, :]
+
+    return move
+
+
+def summary(results):
+    """Return the numbers of several `Flips` together."""
+    amount, changed, kept = (np.concatenate([getattr(r, n) for r in results]) for n in ("amount", "changed", "kept"))
+    values = {"success": np.mean(~np.isnan(amount)), "amount": np.nanmedian(amount), "changed": np.nanmean(changed),
+              "kept": np.nanmean(kept)}  # fmt: skip
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def random_floor(look, space, codes, unit, seed):
+    """Return for each fixed amount the share of attributes that change on the way into random directions."""
+    before, features = look(codes)
+    random, floor = np.random.default_rng(seed + 1000), {}
+    for amount in FIXED[space]:
+        ways = axes.unit(random.normal(size=(len(codes), codes.shape[-1])))
+        move = mover(space, codes, unit, ways, None)
+        logits, seen = look(move(np.arange(len(codes)), np.full(len(codes), amount)))
+        cosine = (features * seen).sum(1) / np.linalg.norm(features, axis=1) / np.linalg.norm(seen, axis=1)
+        floor[str(amount)] = {"changed": round(float(((logits > 0) != (before > 0)).mean()), 4),
+                              "kept": round(float(cosine.mean()), 4)}  # fmt: skip
+    return floor
+
+
+def leaves(look, real, space, codes, unit, way):
+    """Return {amount: precision}: the share of walked faces that lie among the real ones."""
+    found = {}
+    for amount in (0, *FIXED[space], 2 * FIXED[space][-1]):
+        moved = mover(space, codes, unit, way, None)(np.arange(len(codes)), np.full(len(codes), float(amount)))
+        found[str(amount)] = round(metrics.precision_recall(real, look(moved)[1])[0], 4)
+    return found
+
+
+def measure(options, name, space, seed, say=print):
+    """Return all numbers of one generator, space and seed."""
+    generator = pretrained.find(name).network
+    steer, judge = f"attributes-{options.kind}-steer", f"attributes-{options.kind}-judge"
+    (network, names), (judge_network, judge_names) = attribute_network(steer), attribute_network(judge)
+    codes, logits = axes.label(generator, network, space=space, count=options.count, seed=seed)
+    unit = 1.0 if space == "z" else float(np.sqrt(codes.var(axis=0).mean()))
+    look = Look(generator, judge_network, judge_names, space)
+    latent = fixed_latent(options.faces, latent_dim(generator), 10_000 + seed)  # faces that no axis was fitted to
+    start = latent if space == "z" else to_numpy(generator.map(latent))
+    linear = axes.fit(codes, logits)
+    cosines = np.abs(linear @ linear.T)[np.triu_indices(len(linear), 1)]
+    result = {
+        "axes": {"mean_cosine": round(float(cosines.mean()), 4), "largest_cosine": round(float(cosines.max()), 4),
+                 "smallest_singular_value": round(float(np.linalg.svd(linear)[1].min()), 4)},
+        "random": random_floor(look, space, start, unit, seed),
+        "kinds": {},
+    }  # fmt: skip
+    for kind, ways, locks in kinds(generator, space, codes, logits):
+        each = {}
+        for attribute in ATTRIBUTES:
+            i = names.index(attribute)
+            move = mover(space, start, unit, ways(i), locks(i))
+            each[attribute] = flips(look, move, start, attribute, STOPS[space])
+        result["kinds"][kind] = summary(each.values()) | {"each": {a: summary([f]) for a, f in each.items()}}
+        say(kind, {k: v for k, v in result["kinds"][kind].items() if k != "each"}, flush=True)
+    return result, (look, linear, names, unit)
+
+
+# --- time -------------------------------------------------------------------------------------------------
+
+
+def times(options, name):
+    """Return the CPU seconds of each stage, of the course's way and of the official one.
+
+    The official way: faces one at a time, each written as a JPEG, read again, and told one at a time. It is measured on
+    200 faces and multiplied. Its generator draws in batches of 32; with one at a time as its labelling does, it is as here.
+    """
+    generator = pretrained.find(name).network
+    network, _ = attribute_network(f"attributes-{options.kind}-steer")
+    axes.label(generator, network, count=50)  # compiles
+
+    clock, stages = time.process_time, {}
+    begin = clock()
+    codes, logits = axes.label(generator, network, count=options.count)
+    stages["draw and tell"] = clock() - begin
+    for method in axes.METHODS:
+        begin = clock()
+        axes.fit(codes, logits, method)
+        stages[f"fit, {method}"] = clock() - begin
+    official = {}
+    latent = fixed_latent(ONE_BY_ONE, latent_dim(generator))
+    generator.predict(latent[:1], verbose=0), network.predict(np.zeros((1, *network.input_shape[1:])), verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        begin = clock()
+        pictures = [show.to_uint8(generator.predict(z[None], verbose=0))[0] for z in latent]
+        official["draw"], begin = clock() - begin, clock()
+        for i, picture in enumerate(pictures):
+            Image.fromarray(picture).save(f"{folder}/{i}.jpg", quality=95)
+        official["write JPEG"], begin = clock() - begin, clock()
+        read = [np.asarray(Image.open(f"{folder}/{i}.jpg"), "float32") / 127.5 - 1 for i in range(ONE_BY_ONE)]
+        official["read JPEG"], begin = clock() - begin, clock()
+        for picture in read:
+            network.predict(picture[None], verbose=0)
+        official["tell"] = clock() - begin
+    official = {stage: seconds * options.count / ONE_BY_ONE for stage, seconds in official.items()}
+    official["fit"] = stages["fit, linear"]
+    ours = stages["draw and tell"] + stages["fit, linear"]
+    return {"count": options.count, "attributes": logits.shape[1], "seconds_are": "CPU time of all threads",
+            "ours": {k: round(v, 2) for k, v in stages.items()}, "official": {k: round(v, 1) for k, v in official.items()},
+            "quicker": round(sum(official.values()) / ours, 1)}  # fmt: skip
+
+
+def table(results):
+    """Print the kinds of axes, the mean over the seeds."""
+    print("\n| axis | seeds | success | way (median) | others changed | features kept |\n|---|---|---|---|---|---|")
+    kinds_of = {}
+    for run in results["runs"].values():
+        for kind, values in run["kinds"].items():
+            kinds_of.setdefault((run["name"], run["space"], kind), []).append(values)
+    for (name, space, kind), values in kinds_of.items():
+        means = [np.mean([v[key] for v in values]) for key in ("success", "amount", "changed", "kept")]
+        each = ", ".join(f"{v['changed']:.3f}" for v in values)
+        print(f"| {name}, {space}: {kind} | {len(values)} | {means[0]:.2f} | {means[1]:.1f} | {means[2]:.3f} ({each}) "
+              f"| {means[3]:.3f} |")  # fmt: skip
+    for run in results["runs"].values():
+        print(f"random directions, {run['name']}, {run['space']}, seed {run['seed']}: {run['random']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="faces of the generator's kind, in CelebA's layout")
+    parser.add_argument("--kind", default="toon", choices=["toon", "celeba"], help="whose judge and steering network")
+    parser.add_argument("--names", nargs="*", default=["progan-toon-64"], help="generators: RUN|NAME")
+    parser.add_argument("--spaces", nargs="*", default=["z"], help="z, w")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--count", type=int, default=20000, help="faces that the axes are fitted to")
+    parser.add_argument("--faces", type=int, default=100, help="faces that walk")
+    parser.add_argument("--times", action="store_true", help="measure the time of the stages instead")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
+    if options.times:
+        results["times"] = times(options, options.names[0])
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        print(json.dumps(results["times"], indent=1))
+        return
+    for name in options.names:
+        for space in options.spaces:
+            for seed in range(options.seeds):
+                key = f"{Path(name).name}, {space}, {options.count}, seed {seed}"
+                if key in results["runs"]:
+                    continue
+                result, (look, linear, names, unit) = measure(options, name, space, seed)
+                real, _ = metrics.real_pictures(options.data, 64, "test", 500)
+                real = metrics.FaceFeatures(f"attributes-{options.kind}-judge")(real)
+                generator = pretrained.find(name).network
+                latent = fixed_latent(len(real), latent_dim(generator), 20_000 + seed)
+                start = latent if space == "z" else to_numpy(generator.map(latent))
+                result["precision"] = {
+                    a: leaves(look, real, space, start, unit, linear[names.index(a)]) for a in ("Smiling", "Male")
+                }
+                results["runs"][key] = {"name": Path(name).name, "space": space, "seed": seed, "count": options.count,
+                                        "faces": options.faces, "attributes": ATTRIBUTES, **result}  # fmt: skip
+                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    table(results)
+
+
+if __name__ == "__main__":
+    main()
