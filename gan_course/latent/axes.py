@@ -179,8 +179,9 @@ def turn(latent, way, degrees, kept=None):
     s = unit(way - near * u)
     most = np.maximum(0.0, np.degrees(np.arccos(np.clip(near, -1, 1))) - POLE)
     angle = np.radians(np.minimum(degrees, most))
-    turned = np.where(s.any(axis=-1, keepdims=True), np.cos(angle) * u + np.sin(angle) * s, u)
-    return (stays + length * turned).astype(latent.dtype)
+    turned = stays + length * (np.cos(angle) * u + np.sin(angle) * s)
+    moves = s.any(axis=-1, keepdims=True) & (angle != 0)  # else exactly as it was
+    return np.where(moves, turned, z).astype(latent.dtype)
 
 
 def drawer(generator, space="z"):
