@@ -224,6 +224,7 @@ RIGHT = {
     "turn": [axes_turn, lambda z, a, t: list(axes_turn(z, a, t))],
     "lock": [lambda a, locked: axes.disentangle(a, locked)[0], with_least_squares],
     "leakage_at_flip": [by_flips],
+    "brightness": [lambda x: [np.mean(picture) for picture in x], lambda x: ops.mean(x, axis=(1, 2, 3))],
 }  # fmt: skip
 
 
@@ -289,6 +290,7 @@ OTHERS = [
     ("turn", lambda z, a, t: mixing.slerp(z, np.linalg.norm(z) * a, t / 90), "u = z / |z|"),
     ("lock", lambda a, locked: steering._lock(a, locked or [0]), "No lock: the axes stay"),
     ("lock", lambda a, locked: np.linalg.qr(a[locked].T)[0].T @ a, "lock fails for axes of shape (3, 4), locked = [0]"),
+    ("brightness", lambda x: x.max((1, 2, 3)), "brightness: for pictures of shape (2, 2, 3, 3) you return"),
     ("leakage_at_flip", lambda b, a, t: steering._leakage_at_flip(b, a, t)[0], "must return 2 values (success, changed)"),
 ]  # fmt: skip
 

@@ -217,11 +217,38 @@ LEAKAGE_AT_FLIP = Exercise(
     praise="the share of faces that flipped, and what else changed in those.",
 )  # fmt: skip
 
-feature_axes, turn, lock, leakage_at_flip = (
-    FEATURE_AXES.check, TURN.check, LOCK.check, LEAKAGE_AT_FLIP.check,
+# --- an axis of one's own -----------------------------------------------------------------------------
+
+
+def _brightness(pictures):
+    return np.asarray(pictures, "float64").mean(axis=(1, 2, 3))
+
+
+def _drawn(n, height, width, dtype="float64"):
+    return _rng.uniform(-1, 1, (n, height, width, 3)).astype(dtype) * 0.5 + _rng.uniform(
+        -0.5, 0.5, (n, 1, 1, 3)
+    ).astype(dtype)
+
+
+BRIGHTNESS = Exercise(
+    _brightness,
+    cases=[(_drawn(2, 2, 3),), (_drawn(5, 4, 4),), (_drawn(3, 8, 6, "float32"),), (_drawn(1, 4, 4),)],
+    mistakes=[
+        ("You return one number for all pictures; wanted is one for each: mean(axis=(1, 2, 3)).", np.mean),
+        ("You keep the channels apart; take the mean over them as well: axis=(1, 2, 3).", lambda x: x.mean((1, 2))),
+        ("You sum; take the mean.", lambda x: x.sum((1, 2, 3))),
+        ("You average over the pictures too; the first axis must stay.", lambda x: x.mean((0, 1, 2)), lambda x: x.mean(0)),
+        ("Take the mean of the numbers as they are, from -1 (black) to 1 (white), not of their sizes.", lambda x: np.abs(x).mean((1, 2, 3))),
+        ("Only one channel is averaged; take all three.", *[lambda x, c=c: x[..., c].mean((1, 2)) for c in range(3)]),
+    ],
+    tolerance=1e-4, praise="one number for each picture, and so an attribute like any other.",
+)  # fmt: skip
+
+feature_axes, turn, lock, leakage_at_flip, brightness = (
+    FEATURE_AXES.check, TURN.check, LOCK.check, LEAKAGE_AT_FLIP.check, BRIGHTNESS.check,
 )  # fmt: skip
 
 # What the lesson goes on with where the student's own answer is not right yet.
-right_feature_axes, right_turn, right_lock, right_leakage_at_flip = (
-    FEATURE_AXES.right, TURN.right, LOCK.right, LEAKAGE_AT_FLIP.right,
+right_feature_axes, right_turn, right_lock, right_leakage_at_flip, right_brightness = (
+    FEATURE_AXES.right, TURN.right, LOCK.right, LEAKAGE_AT_FLIP.right, BRIGHTNESS.right,
 )  # fmt: skip
