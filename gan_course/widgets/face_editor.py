@@ -249,7 +249,7 @@ class FaceEditor:
             for name, (minus, slider, plus, lock) in rows.items():
                 slider.value, lock.value = state.amounts.get(name, 0.0), name in state.locked
                 lock.icon = "lock" if lock.value else "unlock"
-                gone = left[self.axes.names.index(name)] < LEAST
+                gone = bool(left[self.axes.names.index(name)] < LEAST)
                 for widget in (minus, slider, plus):
                     widget.disabled = lock.value or gone
                 slider.tooltip = "what is locked leaves nothing of this axis" if gone else ""
