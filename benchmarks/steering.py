@@ -10,7 +10,8 @@ how like itself the face still is. The floor are random directions: what changes
 Kinds of axes: the regressions of `gan_course.latent.axes`; the difference of the means (centroids); SVM normals of the faces
 that the network is surest of (InterFaceGAN, Shen et al. 2020), also with its conditional projection; unsupervised directions,
 each attribute getting the one nearest to its axis: principal directions of early features (GANSpace, Harkonen et al. 2020) and of
-the first weights (SeFa, Shen and Zhou 2021); locks; and the ridge dual, which locks all others softly.
+the first weights (SeFa, Shen and Zhou 2021); locks; the ridge dual, which locks all others softly; the symmetric way between raw
+and dual; and, no axes any more, a ridge dual of the network's own slopes at each face (local).
 
 Writes results/steering.json beside this file. A run that is there already is not made again.
 """
@@ -29,7 +30,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.svm import LinearSVC
 
 from gan_course import metrics, pretrained, show
-from gan_course.backend import to_numpy
+from gan_course.backend import Tape, keras, to_numpy
 from gan_course.latent import axes
 from gan_course.latent.sampling import fixed_latent, latent_dim
 from gan_course.metrics.groups import attribute_network
@@ -94,6 +95,18 @@ def ganspace(generator, codes, space):
     return axes.unit(back.coef_.T)
 
 
+def local_slopes(generator, network, z):
+    """Slopes of every logit at each face itself, unit rows (n, k, d)."""
+    found = []
+    for start in range(0, len(z), 25):
+        x = keras.Variable(z[start : start + 25])
+        with Tape() as tape:
+            columns = keras.ops.unstack(network(keras.ops.clip(generator(x), -1, 1), training=False), axis=1)
+            sums = [keras.ops.sum(column) for column in columns]
+        found.append(np.stack([to_numpy(tape.gradient(total, [x])[0]) for total in sums], axis=1))
+    return axes.unit(np.concatenate(found))
+
+
 def nearest(components, direction):
     """Return the component, with its sign, that is nearest to an axis."""
     cosines = components @ direction
@@ -101,8 +114,11 @@ def nearest(components, direction):
     return np.sign(cosines[best]) * components[best]
 
 
-def kinds(generator, space, codes, logits):
-    """Yield (name, ways: attribute number -> unit direction (d,), locks: attribute number -> basis of what is kept)."""
+def kinds(generator, network, space, codes, logits, start):
+    """Yield (name, ways: attribute number -> unit direction (d,) or (n, d), locks: attribute number -> basis of what is kept).
+
+    start: the codes of the n faces that will walk.
+    """
     none = lambda i: None  # noqa: E731
     linear = axes.fit(codes, logits)
     fitted = {
@@ -128,9 +144,17 @@ def kinds(generator, space, codes, logits):
     for ridge in (0.03, 0.1, 0.3, 1.0):
         dual = axes.unit(np.linalg.solve(gram + ridge * np.eye(len(gram)), linear))
         yield f"ridge dual {ridge}", dual.__getitem__, none
+    u, sizes, vt = np.linalg.svd(linear, full_matrices=False)
+    yield "symmetric", axes.unit(u @ np.diag(sizes / (sizes + 0.3)) @ vt).__getitem__, none
     if hasattr(generator, "dense") or space == "w":  # a ProGAN, or a StyleGAN in w
         for name, found in (("SeFa", sefa(generator, space)), ("GANSpace", ganspace(generator, codes, space))):
             yield name, (lambda i, found=found: nearest(found, linear[i])), none
+    if space == "z" and network.input_shape[1] == generator.output_shape[1]:
+        slopes = local_slopes(generator, network, start)
+        for ridge in (0.1, 1.0):
+            gram = slopes @ slopes.swapaxes(1, 2) + ridge * np.eye(slopes.shape[1])
+            dual = axes.unit(np.linalg.solve(gram, slopes))
+            yield f"local, ridge dual {ridge}", (lambda i, dual=dual: dual[:, i]), none
 
 
 # --- measured ---------------------------------------------------------------------------------------------
@@ -143,7 +167,8 @@ def mover(space, codes, unit, way, kept):
     def move(rows, amounts):
         amounts = np.asarray(amounts)[:, None]
         if space == "z":
-            return axes.turn(codes[rows], np.sign(amounts) * way, np.abs(amounts), kept)
+            own = way[rows] if way.ndim == 2 else way
+            return axes.turn(codes[rows], np.sign(amounts) * own, np.abs(amounts), kept)
         return codes[rows] + (amounts * unit * way)[:, None, :]
 
     return move
@@ -198,7 +223,7 @@ def measure(options, name, space, seed, say=print):
         "random": random_floor(look, space, start, unit, seed),
         "kinds": {},
     }  # fmt: skip
-    for kind, ways, locks in kinds(generator, space, codes, logits):
+    for kind, ways, locks in kinds(generator, network, space, codes, logits, start):
         each = {}
         for attribute in ATTRIBUTES:
             i = names.index(attribute)
