@@ -13,7 +13,7 @@ each attribute getting the one nearest to its axis: principal directions of earl
 the first weights (SeFa, Shen and Zhou 2021); locks; the ridge dual, which locks all others softly; the symmetric way between raw
 and dual; and, no axes any more, a ridge dual of the network's own slopes at each face (local).
 
-Writes results/steering.json beside this file. A run that is there already is not made again.
+Writes results/steering.json beside this file, or --out. A run that is there already is not made again.
 """
 
 import argparse
@@ -303,12 +303,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--count", type=int, default=20000, help="faces that the axes are fitted to")
     parser.add_argument("--faces", type=int, default=100, help="faces that walk")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the file of results")
     parser.add_argument("--times", action="store_true", help="measure the time of the stages instead")
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
+    results = json.loads(options.out.read_text()) if options.out.exists() else {"runs": {}}
     if options.times:
         results["times"] = times(options, options.names[0])
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
         print(json.dumps(results["times"], indent=1))
         return
     for name in options.names:
@@ -328,7 +329,7 @@ def main():
                 }
                 results["runs"][key] = {"name": Path(name).name, "space": space, "seed": seed, "count": options.count,
                                         "faces": options.faces, "attributes": ATTRIBUTES, **result}  # fmt: skip
-                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+                options.out.write_text(json.dumps(results, indent=1) + "\n")
     table(results)
 
 
