@@ -34,7 +34,7 @@ from gan_course.backend import Tape, keras, to_numpy
 from gan_course.latent import axes
 from gan_course.latent.sampling import fixed_latent, latent_dim
 from gan_course.metrics.groups import attribute_network
-from gan_course.metrics.steering import Look, flips
+from gan_course.metrics.steering import Look, flips, leakage
 from gan_course.models.growing import active
 
 RESULTS = Path(__file__).parent / "results" / "steering.json"
@@ -72,7 +72,7 @@ def first_weights(generator, space):
         layers = [layer.finish.affine if layer.style == "adain" else layer.conv.affine for layer in generator.styled
                   if layer.style == "adain" or layer.conv]  # fmt: skip
         return np.concatenate([to_numpy(layer.kernel) for layer in layers], axis=1)
-    return to_numpy((generator.mapping if hasattr(generator, "mapping") else generator).dense.kernel)
+    return to_numpy(generator.dense.kernel)
 
 
 def sefa(generator, space):
@@ -107,6 +107,13 @@ def local_slopes(generator, network, z):
     return axes.unit(np.concatenate(found))
 
 
+def neighbours(rows, i, count):
+    """Return the numbers of the axes with the largest cosine to axis i."""
+    close = np.abs(rows @ rows[i])
+    close[i] = -1
+    return np.argsort(-close)[:count]
+
+
 def nearest(components, direction):
     """Return the component, with its sign, that is nearest to an axis."""
     cosines = components @ direction
@@ -127,11 +134,6 @@ def kinds(generator, network, space, codes, logits, start):
     }  # fmt: skip
     for name, rows in fitted.items():
         yield name, rows.__getitem__, none
-
-    def neighbours(rows, i, count):
-        close = np.abs(rows @ rows[i])
-        close[i] = -1
-        return np.argsort(-close)[:count]
 
     def locked(rows, count):
         return lambda i: axes.disentangle(rows, neighbours(rows, i, count))[0][i]
@@ -234,6 +236,43 @@ def measure(options, name, space, seed, say=print):
     return result, (look, linear, names, unit)
 
 
+def matrices(look, names, linear, space, codes, unit):
+    """Return {kind: leakage table of all axes}, raw and with each axis's 10 nearest locked; see `metrics.steering.leakage`."""
+    amount, found = FIXED[space][0], {}
+    for kind, count in (("raw", 0), ("lock 10 nearest", 10)):
+
+        def move(z, name, t, count=count):
+            i = names.index(name)
+            close = neighbours(linear, i, count)
+            way = axes.disentangle(linear, close)[0][i]
+            return mover(space, z, unit, way, axes.basis(linear[close]))(np.arange(len(z)), np.full(len(z), float(t)))
+
+        found[kind] = leakage(look, move, codes, names, amount)
+    return found
+
+
+def heat_map(tables, path):
+    """Draw leakage tables side by side, the attributes in the order of `tables`."""
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(tables), figsize=(8 * len(tables), 8), sharey=True, layout="constrained")
+    for ax, (kind, table) in zip(panels, tables.items(), strict=True):
+        ax.imshow(table[list(table.index)], cmap="RdBu_r", vmin=-0.4, vmax=0.4)
+        ax.set_title(kind)
+        ax.set_xticks(range(len(table)), [name.replace("_", " ") for name in table.index], rotation=90)
+        ax.set_yticks(range(len(table)), [name.replace("_", " ") for name in table.index])
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
+
+
+def matrix_numbers(table):
+    """Return the effect of each axis on its own attribute, and the mean size of what stands beside the diagonal."""
+    values = table[list(table.index)].to_numpy()
+    beside = np.abs(values[~np.eye(len(values), dtype=bool)]).mean()
+    effect = {name: round(float(x), 3) for name, x in zip(table.index, np.diag(values), strict=True)}
+    return {"mean_effect": round(float(np.diag(values).mean()), 4), "beside": round(float(beside), 4), "effect": effect}
+
+
 # --- time -------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +330,9 @@ def table(results):
         print(f"| {name}, {space}: {kind} | {len(values)} | {means[0]:.2f} | {means[1]:.1f} | {means[2]:.3f} ({each}) "
               f"| {means[3]:.3f} |")  # fmt: skip
     for run in results["runs"].values():
-        print(f"random directions, {run['name']}, {run['space']}, seed {run['seed']}: {run['random']}")
+        where = f"{run['name']}, {run['space']}, seed {run['seed']}"
+        numbers = {k: {n: v[n] for n in ("mean_effect", "beside")} for k, v in run["leakage"].items()}
+        print(f"{where}: random directions {run['random']}; precision {run['precision']}; leakage {numbers}")
 
 
 def main():
@@ -304,6 +345,7 @@ def main():
     parser.add_argument("--count", type=int, default=20000, help="faces that the axes are fitted to")
     parser.add_argument("--faces", type=int, default=100, help="faces that walk")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file of results")
+    parser.add_argument("--picture", type=Path, help="where to write the heat map of the leakage, of the first seed")
     parser.add_argument("--times", action="store_true", help="measure the time of the stages instead")
     options = parser.parse_args()
     results = json.loads(options.out.read_text()) if options.out.exists() else {"runs": {}}
@@ -327,6 +369,10 @@ def main():
                 result["precision"] = {
                     a: leaves(look, real, space, start, unit, linear[names.index(a)]) for a in ("Smiling", "Male")
                 }
+                tables = matrices(look, names, linear, space, start[: options.faces // 2], unit)
+                result["leakage"] = {kind: matrix_numbers(table) for kind, table in tables.items()}
+                if options.picture and seed == 0:
+                    heat_map(tables, options.picture)
                 results["runs"][key] = {"name": Path(name).name, "space": space, "seed": seed, "count": options.count,
                                         "faces": options.faces, "attributes": ATTRIBUTES, **result}  # fmt: skip
                 options.out.write_text(json.dumps(results, indent=1) + "\n")

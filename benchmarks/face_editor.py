@@ -1,0 +1,131 @@
+"""From slider to picture: how long the face editor takes for one change, seen from the browser.
+
+    python benchmarks/face_editor.py [--changes 100] [--browser /usr/bin/chromium]
+
+Starts JupyterLab with a notebook that holds the editor of `progan-toon-64`, opens it in Chromium, and presses the arrow
+key on a slider. Measured is the time from the key to the new picture, decoded, in the page; so it holds the way to the
+kernel, the move, the network and the way back. Goal: 95% of the changes within 50 ms at 64x64 on two cores.
+
+Needs Playwright (`pip install playwright`) and a Chromium. Writes results/face_editor.json beside this file.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = 8899
+CELL = """
+from gan_course import backend
+from gan_course import pretrained
+from gan_course.latent.axes import find_axes
+from gan_course.metrics.groups import attribute_network
+from gan_course.widgets.face_editor import FaceEditor
+
+generator = pretrained.load("progan-toon-64")
+axes = find_axes(generator, *attribute_network("attributes-toon-steer"), count=500)
+FaceEditor(generator, axes).controls()
+"""
+FACE = "img[title^='press and hold']"
+PRESS = """
+async (face) => {
+  const handle = [...document.querySelectorAll(".noUi-handle")].find((x) => x.offsetParent);
+  const img = document.querySelector(face), old = img.src, begin = performance.now();
+  const changed = new Promise((resolve) => {
+    const seen = new MutationObserver(() => { if (img.src !== old) { seen.disconnect(); resolve(); } });
+    seen.observe(img, { attributes: true, attributeFilter: ["src"] });
+  });
+  handle.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  await changed;
+  await img.decode();
+  return performance.now() - begin;
+}
+"""
+
+
+def measure(changes, browser):
+    """Return the milliseconds of each change."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, Path(folder) / "editor.ipynb")
+        options = [
+            f"--port={PORT}",
+            "--no-browser",
+            "--allow-root",
+            "--IdentityProvider.token=",
+            f"--ServerApp.root_dir={folder}",
+        ]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", *options],
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            _wait(f"http://127.0.0.1:{PORT}/api", server)
+            with sync_playwright() as play:
+                chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+                page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+                page.goto(f"http://127.0.0.1:{PORT}/lab/tree/editor.ipynb", timeout=600_000)
+                page.locator(".jp-Notebook .jp-Cell").first.click(timeout=600_000)
+                page.keyboard.press("Shift+Enter")
+                page.locator(FACE).wait_for(timeout=1_200_000)
+                for _ in range(5):  # the first pictures compile the network
+                    page.evaluate(PRESS, FACE)
+                times = []
+                for i in range(changes):
+                    if i % 30 == 29:  # back from the end of the slider
+                        page.get_by_role("button", name="reset").click()
+                        page.wait_for_timeout(1000)
+                    times.append(page.evaluate(PRESS, FACE))
+                chromium.close()
+        finally:
+            server.terminate()
+            server.wait(60)
+    return times
+
+
+def _wait(address, server, seconds=600):
+    """Wait until the server answers."""
+    for _ in range(seconds):
+        if server.poll() is not None:
+            sys.exit("JupyterLab did not start; is it installed, and is the port free?")
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(1)
+    sys.exit("JupyterLab does not answer.")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--changes", type=int, default=100)
+    parser.add_argument("--browser", default="/usr/bin/chromium", help="Chromium's program")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "face_editor.json")
+    options = parser.parse_args()
+    load = psutil.getloadavg()[0]
+    times = measure(options.changes, options.browser)
+    result = {
+        "what": "milliseconds from a key on a slider to the new 64x64 picture in the page, progan-toon-64 in JupyterLab",
+        "changes": len(times), "median": round(statistics.median(times), 1),
+        "p95": round(statistics.quantiles(times, n=20)[-1], 1), "most": round(max(times), 1),
+        "cores": os.cpu_count(), "load_before": round(load, 1),
+    }  # fmt: skip
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
