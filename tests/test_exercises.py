@@ -174,7 +174,7 @@ def by_flips(before, after, target):
     names = list(range(before.shape[1]))
     judge = type("Judge", (), {"names": names, "__call__": lambda self, codes: (codes, codes)})()
     found = flips(judge, lambda rows, amounts: after[rows], before, target, [1.0])
-    return found.success, np.nanmean(found.changed)
+    return found.success, np.nanmean(found.changed) if found.success else 0.0
 
 
 RIGHT = {

@@ -185,11 +185,13 @@ LOCK = Exercise(
 # --- leakage at the flip ------------------------------------------------------------------------------
 
 
-def _leakage_at_flip(before, after, target, only=True, others=True, share=True):
+def _leakage_at_flip(before, after, target, only=True, others=True, share=True, nobody=0.0):
     changed = (np.asarray(before) > 0) != (np.asarray(after) > 0)
     flipped = changed[:, target]
     rows = changed[flipped] if only else changed
     rows = np.delete(rows, target, axis=1) if others else rows
+    if not len(rows):
+        return 0.0, nobody
     return flipped.mean() if share else flipped.sum(), rows.mean() if share else rows.sum(1).mean()
 
 
@@ -201,16 +203,25 @@ def _judged(n, k, target):
     return before, after, target
 
 
+def _nobody(n, k, target):
+    before, after, _ = _judged(n, k, target)
+    after[:, target] = 2 * before[:, target]
+    return before, after, target
+
+
+NOBODY = "Nobody flipped here, so there is nothing to average: return 0.0 for the second number, before you divide."
 LEAKAGE_AT_FLIP = Exercise(
     _leakage_at_flip,
     cases=[_judged(4, 3, 0), _judged(10, 5, 2), _judged(30, 27, 26), _judged(7, 4, 1), _judged(50, 8, 3)],
+    edges=[(NOBODY, _nobody(3, 4, 1)), (NOBODY, _nobody(12, 3, 0))],
     mistakes=[
+        (NOBODY, lambda *a: _leakage_at_flip(*a, nobody=np.nan)),
         ("The target itself is counted as leakage: leave its column out.", lambda *a: _leakage_at_flip(*a, others=False)),
         ("You average over all faces; leakage at the flip is of those that flipped.", lambda *a: _leakage_at_flip(*a, only=False)),
         ("The two values are in the wrong order: first the share that flipped.", lambda *a: _leakage_at_flip(*a)[::-1]),
         ("You count; wanted are shares, from 0 to 1.", lambda *a: _leakage_at_flip(*a, share=False)),
         ("These are the attributes that stayed; wanted are those that changed.", lambda *a: (_leakage_at_flip(*a)[0], 1 - _leakage_at_flip(*a)[1])),
-        ("You count the faces that did *not* flip.", lambda *a: (1 - _leakage_at_flip(*a)[0], _leakage_at_flip(*a)[1])),
+        ("Your first number is the share of faces that did *not* flip.", lambda *a: (1 - _leakage_at_flip(*a)[0], _leakage_at_flip(*a)[1])),
         ("That is how much the logits moved. A decision is `logit > 0`, and it changes where before and after disagree.", lambda b, a, t: (_leakage_at_flip(b, a, t)[0], np.abs(np.delete(a - b, t, 1)).mean()), lambda b, a, t: (_leakage_at_flip(b, a, t)[0], np.abs(np.delete(a - b, t, 1))[((b > 0) != (a > 0))[:, t]].mean())),
     ],
     names=("success", "changed"), tolerance=1e-6,
