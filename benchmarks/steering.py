@@ -177,11 +177,14 @@ def mover(space, codes, unit, way, kept):
 
 
 def summary(results):
-    """Return the numbers of several `Flips` together."""
+    """Return the numbers of several `Flips` together; None where no face flipped."""
     amount, changed, kept = (np.concatenate([getattr(r, n) for r in results]) for n in ("amount", "changed", "kept"))
-    values = {"success": np.mean(~np.isnan(amount)), "amount": np.nanmedian(amount), "changed": np.nanmean(changed),
-              "kept": np.nanmean(kept)}  # fmt: skip
-    return {name: round(float(value), 4) for name, value in values.items()}
+    flipped = ~np.isnan(amount)
+    values = {"success": round(float(flipped.mean()), 4), "amount": None, "changed": None, "kept": None}
+    if flipped.any():
+        means = {"amount": np.median(amount[flipped]), "changed": changed[flipped].mean(), "kept": kept[flipped].mean()}
+        values |= {name: round(float(value), 4) for name, value in means.items()}
+    return values
 
 
 def random_floor(look, space, codes, unit, seed):
