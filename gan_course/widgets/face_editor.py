@@ -120,6 +120,7 @@ class FaceEditor:
         self.past, self.future = [], []
         self.last = (None, 0.0)  # which slider was moved, and when
         self.draw = drawer(generator, axes.space)
+        self.drawn = None  # (codes of the start, its picture): it stays while the sliders move
 
     def _codes(self, start):
         start, d = np.asarray(start, "float32"), self.axes.directions.shape[1]
@@ -149,7 +150,10 @@ class FaceEditor:
 
     def pictures(self):
         """Return the face at the start and the edited face, uint8 (2, height, width, 3)."""
-        return show.to_uint8(self.draw(np.concatenate([self.start(), self.codes()])))
+        start = self.start()
+        if self.drawn is None or not np.array_equal(self.drawn[0], start):
+            self.drawn = start, self.draw(start)
+        return show.to_uint8(np.concatenate([self.drawn[1], self.draw(self.codes())]))
 
     # --- changes -------------------------------------------------------------------------------------------------
 
