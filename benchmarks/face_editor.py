@@ -10,9 +10,7 @@ Needs Playwright (`pip install playwright`) and a Chromium. Writes results/face_
 """
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
+from page import report, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 8899
@@ -29,7 +28,7 @@ CELL = """
 from gan_course import backend
 from gan_course import pretrained
 from gan_course.latent.axes import find_axes
-from gan_course.metrics.groups import attribute_network
+from gan_course.training.classifier import attribute_network
 from gan_course.widgets.face_editor import FaceEditor
 
 generator = pretrained.load("progan-toon-64")
@@ -117,14 +116,8 @@ def main():
     options = parser.parse_args()
     load = psutil.getloadavg()[0]
     times = measure(options.changes, options.browser)
-    result = {
-        "what": "milliseconds from a key on a slider to the new 64x64 picture in the page, progan-toon-64 in JupyterLab",
-        "changes": len(times), "median": round(statistics.median(times), 1),
-        "p95": round(statistics.quantiles(times, n=20)[-1], 1), "most": round(max(times), 1),
-        "cores": os.cpu_count(), "load_before": round(load, 1),
-    }  # fmt: skip
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    what = "milliseconds from a key on a slider to the new 64x64 picture in the page, progan-toon-64 in JupyterLab"
+    report(options.out, load, what=what, changes=len(times), **summary(times))
 
 
 if __name__ == "__main__":

@@ -33,9 +33,10 @@ from gan_course import metrics, pretrained, show
 from gan_course.backend import Tape, keras, to_numpy
 from gan_course.latent import axes
 from gan_course.latent.sampling import fixed_latent, latent_dim
-from gan_course.metrics.groups import attribute_network
+from gan_course.metrics.distances import cosines as row_cosines
 from gan_course.metrics.steering import Look, flips, leakage
 from gan_course.models.growing import active
+from gan_course.training.classifier import attribute_network
 
 RESULTS = Path(__file__).parent / "results" / "steering.json"
 ATTRIBUTES = ["Smiling", "Eyeglasses", "Male", "Young", "No_Beard", "Bangs", "Blond_Hair", "Mouth_Slightly_Open"]
@@ -177,14 +178,11 @@ def mover(space, codes, unit, way, kept):
 
 
 def summary(results):
-    """Return the numbers of several `Flips` together; None where no face flipped."""
+    """Return the numbers of several `Flips` together."""
     amount, changed, kept = (np.concatenate([getattr(r, n) for r in results]) for n in ("amount", "changed", "kept"))
-    flipped = ~np.isnan(amount)
-    values = {"success": round(float(flipped.mean()), 4), "amount": None, "changed": None, "kept": None}
-    if flipped.any():
-        means = {"amount": np.median(amount[flipped]), "changed": changed[flipped].mean(), "kept": kept[flipped].mean()}
-        values |= {name: round(float(value), 4) for name, value in means.items()}
-    return values
+    values = {"success": np.mean(~np.isnan(amount)), "amount": np.nanmedian(amount), "changed": np.nanmean(changed),
+              "kept": np.nanmean(kept)}  # fmt: skip
+    return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def random_floor(look, space, codes, unit, seed):
@@ -195,9 +193,8 @@ def random_floor(look, space, codes, unit, seed):
         ways = axes.unit(random.normal(size=(len(codes), codes.shape[-1])))
         move = mover(space, codes, unit, ways, None)
         logits, seen = look(move(np.arange(len(codes)), np.full(len(codes), amount)))
-        cosine = (features * seen).sum(1) / np.linalg.norm(features, axis=1) / np.linalg.norm(seen, axis=1)
         floor[str(amount)] = {"changed": round(float(((logits > 0) != (before > 0)).mean()), 4),
-                              "kept": round(float(cosine.mean()), 4)}  # fmt: skip
+                              "kept": round(float(row_cosines(features, seen).mean()), 4)}  # fmt: skip
     return floor
 
 

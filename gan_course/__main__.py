@@ -1,14 +1,15 @@
-"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes|axes|edit."""
+"""The command line: python -m gan_course data|train|sample|evaluate|attributes|measure-attributes|frame|axes|edit|page."""
 
 import argparse
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from gan_course import settings
 from gan_course.errors import CourseError, CourseWarning
 
-COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes|axes|edit"
+COMMANDS = "data|train|sample|evaluate|attributes|measure-attributes|frame|axes|edit|page"
 GOES_ON = ("data", "train")  # after Ctrl-C
 
 
@@ -58,11 +59,32 @@ def sample(options):
     print(f"{options.count} faces are in {options.out}.")
 
 
+def _evaluate_edits(options):
+    import json
+
+    from gan_course import files, metrics
+
+    judge = {"toon": "attributes-toon-judge", "celeba": "attributes-celeba-judge"}.get(
+        options.features, options.features
+    )
+    if options.compare:
+        raise CourseError("--compare shows generators of new faces side by side; leave it out for one that edits.")
+    table, curves = metrics.measure_edits(options.target, options.data, options.split, judge, options.count)
+    print(metrics.edits_text(table))
+    if options.out:
+        written = {"target": options.target, "data": str(options.data), "split": options.split, "judge": judge}
+        rows = json.loads(table.to_json(orient="index", double_precision=6))
+        with files.atomic_write(options.out) as partial:
+            partial.write_text(json.dumps({**written, "directions": rows, "curves": curves}, indent=1) + "\n")
+
+
 def evaluate(options):
-    from gan_course import metrics
+    from gan_course import editing, metrics
 
     if options.out and options.out.is_dir():
         raise CourseError(f"--out is '{options.out}', a folder; give a file to write, such as result.json.")
+    if editing.is_editor(options.target):
+        return _evaluate_edits(options)
     others = [metrics.read(options.compare)] if options.compare else []  # told before the long work
     chosen = {name: getattr(options, name) for name in "split count seed features part resolution".split()}
     result = metrics.evaluate(options.target, options.data, **chosen)
@@ -97,12 +119,56 @@ def measure_attributes(options):
             table.to_csv(partial, float_format="%.6f")
 
 
+def frame(options):
+    import numpy as np
+
+    from gan_course import show
+    from gan_course.data import framing
+    from gan_course.progress import progress
+
+    eyes, count, failed = None, len(options.photos), 0
+    if options.out.exists() and not options.out.is_dir():
+        raise CourseError(f"--out is '{options.out}', a file; give a folder.")
+    if options.eyes is None:
+        framing.opencv()  # where it is missing, that is said once
+    elif count > 1:
+        raise CourseError(f"--eyes is for one photograph, and there are {count}; give one at a time.")
+    else:
+        try:
+            eyes = np.array(options.eyes.split(","), "float64").reshape(2, 2)
+        except ValueError:
+            text = f"--eyes is '{options.eyes}'; give X,Y,X,Y in pixels, first the eye on the left of the picture."
+            raise CourseError(text) from None
+    bar = progress(options.photos, desc="photographs", unit="img")
+    for photo in bar:
+        try:
+            out = options.out / f"{photo.stem}.png"
+            if out.exists():
+                raise CourseError(f"'{photo}' is not framed, since '{out}' exists; move that, or give another --out.")
+            image = framing.open_photograph(photo)
+            try:
+                show.save(out, framing.frame_face(image, eyes))
+            except CourseError as error:
+                raise CourseError(f"'{photo}': {error}") from None
+        except CourseError as error:
+            if count == 1:
+                raise
+            failed += 1
+            bar.clear()
+            _failed(error)
+    if failed:
+        raise CourseError(
+            f"{failed} of {count} photographs are not framed; {count - failed} faces are in {options.out}."
+        )
+    print(f"{count} faces are in {options.out}.")
+
+
 def axes(options):
     from gan_course import pretrained
     from gan_course.data import toon
     from gan_course.data.celeba import open_faces
     from gan_course.latent.axes import find_axes
-    from gan_course.metrics.groups import attribute_network
+    from gan_course.training.classifier import attribute_network
 
     if options.out.suffix != ".npz":
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .npz.")
@@ -121,15 +187,25 @@ def axes(options):
 
 
 def edit(options):
+    ways = {"axes": ("lock", "step", "layers", "count", "seed"), "image": ("strength", "source")}
+    other, run = ("image", _edit_drawn) if options.axes else ("axes", _edit_given)
+    for name in ways[other]:
+        if getattr(options, name) is not None:
+            raise CourseError(f"--{name} belongs to --{other}; leave it out.")
+    if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
+    run(options)
+
+
+def _edit_drawn(options):
     import numpy as np
 
     from gan_course import pretrained, show
     from gan_course.latent.axes import STEPS, Axes, drawer
     from gan_course.latent.sampling import fixed_latent, latent_dim
 
-    if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
-    for name, value, least in (("count", options.count, 1), ("seed", options.seed, 0)):
+    count, seed = 6 if options.count is None else options.count, options.seed or 0
+    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
         if value < least:
             raise CourseError(f"--{name} is {value}; give {least} or more.")
     found, chosen = pretrained.find(options.name), Axes.load(options.axes)
@@ -137,13 +213,43 @@ def edit(options):
     if options.layers and chosen.space == "z":
         raise CourseError("--layers is for axes in w; these are in z.")
     step = STEPS[chosen.space][0] if options.step is None else options.step
-    amounts = {name: number * step for name, number in options.set.items()}
-    codes = chosen.start(fixed_latent(options.count, latent_dim(found.network), options.seed), found.network)
-    moved = chosen.move(codes, amounts, options.lock, options.layers)
+    amounts = {name: number * step for name, number in steps(options.set).items()}
+    codes = chosen.start(fixed_latent(count, latent_dim(found.network), seed), found.network)
+    moved = chosen.move(codes, amounts, options.lock or [], options.layers)
     pictures = drawer(found.network, chosen.space)(np.concatenate([codes, moved]))
-    show.save(options.out, show.sheet(pictures, columns=options.count))
+    show.save(options.out, show.sheet(pictures, columns=count))
     told = ", ".join(f"{name} {amount:+g}" for name, amount in amounts.items())
-    print(f"Above {options.count} faces, below the same with {told} {STEPS[chosen.space][1]}: {options.out}.")
+    print(f"Above {count} faces, below the same with {told} {STEPS[chosen.space][1]}: {options.out}.")
+
+
+def _edit_given(options):
+    from gan_course import editing, show
+
+    target = editing.settings_of(options.set)
+    editor = editing.open_editor(options.name)
+    face = editing.read_face(options.image, editor.resolution)
+    source = (
+        editor.tell(face[None])[0] if options.source is None else editor.domain(editing.settings_of(options.source))
+    )
+    strength = 1.0 if options.strength is None else options.strength
+    edited = editor.edit(face[None], target, strength, source)[0]
+    show.save(options.out, edited)
+    print(f"{options.out}: {editor.domains[source]} -> {editor.domains[editor.domain(target, source)]}.")
+
+
+def page(options):
+    import webbrowser
+
+    from gan_course.widgets import page
+
+    index = page.write(options.weights, options.axes, options.out)
+    print(f"The page is {index} ({index.stat().st_size / 1e6:.0f} MB); open it, or put the folder on a web server.")
+    if options.serve:
+        with page.server(options.out) as server, suppress(KeyboardInterrupt):
+            address = f"http://127.0.0.1:{server.server_port}/"
+            print(f"It is served at {address} until Ctrl-C.", flush=True)
+            webbrowser.open(address)
+            server.serve_forever()
 
 
 def names(text):
@@ -154,13 +260,22 @@ def names(text):
 def steps(text):
     """Return {attribute: how many steps} of `Smiling=+2,Young=-1`."""
     pairs = (part.partition("=") for part in names(text))
-    return {name.strip(): float(number) for name, _, number in pairs}
+    try:
+        found = {name.strip(): float(number) for name, _, number in pairs}
+    except ValueError:
+        found = {}
+    if not found:
+        raise CourseError(f"--set is '{text}'; give attributes and numbers of steps, such as Smiling=+2.")
+    return found
 
 
 def layers(text):
     """Return the layers of `2` or `0-3`."""
     first, _, last = text.partition("-")
-    return list(range(int(first), int(last or first) + 1))
+    chosen = list(range(int(first), int(last or first) + 1))
+    if not chosen:
+        raise ValueError(text)  # 3-0; argparse says so
+    return chosen
 
 
 def path(text):
@@ -205,7 +320,8 @@ def parser(systems=True):
         "evaluate",
         help="measure the distance of generated faces to real ones",
         description="Measure generated faces, or those of a folder, against real ones: Frechet and kernel distance, "
-        "precision and recall. The floor is real against real: evaluate FOLDER --part train --data FOLDER.",
+        "precision and recall. The floor is real against real: evaluate FOLDER --part train --data FOLDER. A system that edits "
+        "(l2m) edits all faces of the split: how many reach the target, what stays, how far from real faces of the target.",
     )
     p.add_argument(
         "target", metavar="RUN|NAME|FOLDER", help="folder of a run, name of shipped weights, or folder of faces"
@@ -265,6 +381,19 @@ def parser(systems=True):
     p.set_defaults(run=measure_attributes)
 
     p = commands.add_parser(
+        "frame",
+        help="cut faces out of photographs as the course's faces are cut",
+        description="Cut the largest face out of each photograph, 64x64, its eyes at the places where CelebA has them: "
+        "a picture to project or to edit. Eyes are found by OpenCV (pip install -e '.[photos]'), or given.",
+    )
+    p.add_argument("photos", nargs="+", type=path, metavar="PHOTO", help="JPEG or PNG pictures")
+    p.add_argument("--out", required=True, type=path, metavar="FOLDER", help="where PHOTO.png is written")
+    p.add_argument(
+        "--eyes", metavar="X,Y,X,Y", help="of one photograph: the eyes in pixels, first that on the picture's left"
+    )
+    p.set_defaults(run=frame)
+
+    p = commands.add_parser(
         "axes",
         help="find the axes of a generator: the directions that change one attribute of a face",
         description="Draw random faces, let an attribute network tell their attributes, and fit a direction in latent "
@@ -290,22 +419,44 @@ def parser(systems=True):
 
     p = commands.add_parser(
         "edit",
-        help="change attributes of generated faces along their axes",
-        description="Draw faces, and the same faces moved along axes that 'axes' found. A step is 5 degrees on the sphere "
-        "of z, or half a standard deviation of w.",
+        help="change attributes of faces: drawn ones along axes, or a given one by L2M-GAN",
+        description="With --axes: draw faces, and the same faces moved along axes that 'axes' found; a step is 5 degrees on "
+        "the sphere of z, or half a standard deviation of w. With --image: change a given face by a network of 'train l2m'.",
     )
-    p.add_argument("name", metavar="RUN|NAME", help="the generator that the axes belong to")
-    p.add_argument("--axes", required=True, type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
+    p.add_argument("name", metavar="RUN|NAME", help="the generator that the axes belong to, or the network that edits")
+    way = p.add_mutually_exclusive_group(required=True)
+    way.add_argument("--axes", type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
+    way.add_argument("--image", type=path, metavar="FILE", help="the face: a JPEG or PNG picture")
     p.add_argument(
-        "--set", required=True, type=steps, metavar="Smiling=+2,Young=-1", help="attributes, and how many steps"
+        "--set",
+        required=True,
+        metavar="Smiling=+2,...",
+        help="attributes; with --axes how many steps, with --image 0 or 1 (or the name of a domain)",
     )
-    p.add_argument("--lock", type=names, default=[], metavar="Male,...", help="attributes that shall stay as they are")
-    p.add_argument("--step", type=float, help="degrees (z) or standard deviations (w) of one step")
-    p.add_argument("--layers", type=layers, metavar="0-3", help="of w: move only these layers")
-    p.add_argument("--count", type=int, default=6, help="how many faces (default: 6)")
-    p.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default: 0)")
     p.add_argument("--out", type=path, default=Path("edited.png"), help="the picture (default: edited.png)")
     p.set_defaults(run=edit)
+    drawn, given = p.add_argument_group("with --axes"), p.add_argument_group("with --image")
+    drawn.add_argument("--lock", type=names, metavar="Male,...", help="attributes that shall stay as they are")
+    drawn.add_argument("--step", type=float, help="degrees (z) or standard deviations (w) of one step")
+    drawn.add_argument("--layers", type=layers, metavar="0-3", help="of w: move only these layers")
+    drawn.add_argument("--count", type=int, help="how many faces (default: 6)")
+    drawn.add_argument("--seed", type=int, help="another seed draws other faces (default: 0)")
+    given.add_argument(
+        "--strength", type=float, help="from 0, the face given back, to 1, the edit, and beyond (default: 1)"
+    )
+    given.add_argument("--source", help="what the face is, as --set; not given: the steering network tells")
+
+    p = commands.add_parser(
+        "page",
+        help="write the face editor as a page of the web",
+        description="Write a page in which visitors steer faces along the axes that 'axes' found. The generator runs in "
+        "their browser: no server, no account. The first time it fetches ONNX Runtime Web from npm (33 MB).",
+    )
+    p.add_argument("--weights", required=True, metavar="RUN|NAME", help="the generator that the axes belong to")
+    p.add_argument("--axes", required=True, type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
+    p.add_argument("--out", type=path, default=Path("site"), metavar="FOLDER", help="the folder (default: site)")
+    p.add_argument("--serve", action="store_true", help="open the page in the browser, served from this computer")
+    p.set_defaults(run=page)
     return top
 
 

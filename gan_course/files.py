@@ -1,12 +1,9 @@
-"""Writing files so that nobody ever sees half of one, and the fingerprint of weights."""
+"""Writing files so that nobody ever sees half of one."""
 
-import hashlib
 import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
 
 
 @contextmanager
@@ -39,11 +36,3 @@ def clear_partials(folder):
     for path in Path(folder).glob("*"):
         if re.fullmatch(r"\.[^.]+\.\d+(\..*)?|.*\.partial", path.name):
             path.unlink()
-
-
-def weights_sha256(model):
-    """Return the sha256 of a network's numbers, in order: the same for a run and for the weights shipped from it."""
-    digest = hashlib.sha256()
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -22,6 +22,14 @@ def downsample(x, factor=2):
     return ops.average_pool(x, factor, strides=factor, padding="valid", data_format="channels_last")
 
 
+def fitted(pictures, network):
+    """Return pictures (batch, h, w, c) in the size of a network's input; what shrinks is averaged (antialias)."""
+    size = tuple(network.input_shape[1:3])
+    if tuple(pictures.shape[1:3]) == size:
+        return pictures
+    return ops.image.resize(pictures, size, antialias=True, data_format="channels_last")
+
+
 def blend(old, new, alpha):
     """Return (1 - alpha) * old + alpha * new: the fade. Exactly `old` at alpha 0 and `new` at alpha 1.
 

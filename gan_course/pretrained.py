@@ -1,26 +1,13 @@
-"""Weights that the course ships, in `data/weights/`; and what a command means by RUN|NAME.
+"""Weights that the course ships, as networks; and what a command means by RUN|NAME. The files: `gan_course.weights`."""
 
-`index.json` there names each file with its size, sha256 and network; beside it lies a model card. The files are
-Keras's `.weights.h5`, which hold numbers only (no pickle, no code) and load on any Keras backend.
-"""
-
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from gan_course import weights
 from gan_course.errors import CourseError
-from gan_course.settings import ROOT
-
-FOLDER = ROOT / "data" / "weights"
-
-
-def index():
-    """Return {name: entry} of the shipped weights; an entry has file, bytes, sha256, settings and summary."""
-    path = FOLDER / "index.json"
-    return json.loads(path.read_text()) if path.is_file() else {}  # an installed copy ships none
+from gan_course.weights import index
 
 
 def config(name):
@@ -30,11 +17,7 @@ def config(name):
     """
     from gan_course.systems import system
 
-    entries = index()
-    if name not in entries:
-        shipped = ", ".join(entries) or "none in this copy"
-        raise CourseError(f"'{name}' is neither the folder of a run nor shipped weights; shipped: {shipped}.")
-    settings = entries[name]["settings"]
+    settings = weights.entry_of(name)["settings"]
     return system(settings["model"]).from_dict(settings)
 
 
@@ -50,12 +33,7 @@ def load(name):
     Raises `CourseError` for an unknown name and for a file whose size or sha256 is not the recorded one.
     """
     network = config(name).network()
-    entry = index()[name]
-    path = FOLDER / entry["file"]
-    data = path.read_bytes() if path.is_file() else b""
-    if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise CourseError(f"{path} is missing or damaged; run 'git checkout -- {path.relative_to(ROOT).as_posix()}'.")
-    network.load_weights(path)
+    network.load_weights(weights.file_of(name))
     shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
     inputs = [np.zeros((1, *shape[1:]), "float32") for shape in shapes]
     network(inputs if len(inputs) > 1 else inputs[0])  # Keras exports (to ONNX, say) only what was called once

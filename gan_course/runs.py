@@ -80,6 +80,7 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
     trainer = config.build()
     # Before anything is written: a dataset that cannot be had leaves no folder behind.
     dataset = config.dataset(source, checkpoints.newest_step(run / "checkpoints"))
+    config.prepare(trainer, source)
     with _locked(run):
         record = checkpoints.restore(run / "checkpoints", trainer) or {"step": 0, "seconds": 0.0}
         if record["step"] != checkpoints.newest_step(run / "checkpoints"):  # the newest is damaged
@@ -95,7 +96,7 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
         for name, (old, new) in changed.items():
             say(f"{run} goes on from step {record['step']} with {name} {_short(new)} instead of {_short(old)}.")
         for player in trainer.players:  # the checkpoint has brought back the old rate
-            trainer.optimizer_of(player).learning_rate = config.rate
+            trainer.optimizer_of(player).learning_rate = config.rate_of(player)
         changes = kept.get("changes", []) + ([{"step": record["step"], **changed}] if changed else [])
         written = config.to_dict() | {"fingerprint": source.fingerprint()} | ({"changes": changes} if changes else {})
         clear_partials(run)

@@ -9,9 +9,10 @@ from gan_course.errors import CourseError
 from gan_course.training.classifier import AttributesConfig
 from gan_course.training.gan import DCGANConfig
 from gan_course.training.growing import ProGANConfig
+from gan_course.training.l2m import L2MConfig
 from gan_course.training.stylegan import StyleGANConfig
 
-SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, StyleGANConfig, AttributesConfig)}
+SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, StyleGANConfig, L2MConfig, AttributesConfig)}
 
 
 def system(name):

@@ -70,6 +70,18 @@ def tiny_gan():
     return build
 
 
+@pytest.fixture(scope="session")
+def generated_photograph():
+    """(photograph, eyes, face): a face of the DCGAN, uint8 (64, 64, 3), four times as large in a picture of 600x500."""
+    from gan_course import pretrained, show
+    from gan_course.data.framing import EYES
+
+    face = show.to_uint8(pretrained.find("dcgan-celeba-64").sample(1, 0))[0]
+    page = Image.new("RGB", (600, 500), (90, 120, 90))
+    page.paste(Image.fromarray(face).resize((256, 256), Image.Resampling.BICUBIC), (200, 100))
+    return np.asarray(page), [(200 + 256 * x, 100 + 256 * y) for x, y in EYES], face
+
+
 @pytest.fixture
 def refused(capsys):
     """A function that checks the answer to a user's mistake: status 2, one sentence on stderr, nothing else.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_course import pretrained
+from gan_course import pretrained, weights
 from gan_course.__main__ import main
 from gan_course.data import toon
 from gan_course.data.celeba import open_faces
@@ -334,7 +334,7 @@ def test_the_shipped_networks_are_small_and_differ():
         assert steer["attributes"] == judge["attributes"] and steer["resolution"] == judge["resolution"] == 64
     for name in SHIPPED:
         assert entries[name]["bytes"] < 6e6
-        card = (pretrained.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+        card = (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8")
         assert all(f"| {a} |" in card for a in entries[name]["settings"]["attributes"])
         assert f"{entries[name]['mean_auc']:.3f}" in card
 
@@ -373,11 +373,11 @@ def test_an_attribute_network_draws_no_faces(tmp_path, refused):
 
 def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     entry = pretrained.index()["attributes-toon-steer"]
-    data = bytearray((pretrained.FOLDER / entry["file"]).read_bytes())
+    data = bytearray((weights.FOLDER / entry["file"]).read_bytes())
     data[-1] ^= 1
     (tmp_path / entry["file"]).write_bytes(data)
     (tmp_path / "index.json").write_text(json.dumps({"attributes-toon-steer": entry}))
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "ROOT", tmp_path)
     with pytest.raises(CourseError, match="damaged"):
         pretrained.load("attributes-toon-steer")

@@ -100,3 +100,15 @@ def test_real_and_drawn_pictures_are_changed_and_a_seed_repeats_it(tiny_gan, pic
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(one, without, strict=True))
     gan = tiny_gan(augment="cutout")
     assert (to_numpy(gan.seen(ops.ones((8, 16, 16, 3)))) == 0).any((1, 2, 3)).all()
+
+
+def test_a_random_crop_of_a_ramp_is_a_ramp():
+    ramp = np.broadcast_to(np.arange(16, dtype="float32")[:, None] + 100 * np.arange(16), (3, 16, 16))[..., None]
+    # Area, ratio, whether (below the share), and the place: of a crop of 80%, square, at the upper left and the lower right; and none.
+    numbers = np.array([[1, 0.5, 0.2, 0, 0], [1, 0.5, 0.2, 1, 1], [1, 0.5, 0.9, 0, 0]], "float32")
+    cut = np.asarray(augment.random_crop(np.array(ramp), 0.5, lambda distribution, shape: numbers))
+    side = 0.8**0.5
+    for i in range(2):
+        place = np.clip(side * (np.arange(16) + 0.5) - 0.5 + i * 16 * (1 - side), 0, 15)
+        np.testing.assert_allclose(cut[i, ..., 0], place[:, None] + 100 * place, rtol=1e-4, atol=1e-2)
+    np.testing.assert_array_equal(cut[2], ramp[2])

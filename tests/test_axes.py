@@ -7,11 +7,11 @@ import pytest
 
 from gan_course.backend import keras, ops, to_numpy
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import weights_sha256
 from gan_course.latent import axes
 from gan_course.latent.axes import Axes, basis, disentangle, find_axes, fit, label, turn, unit
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import attributes, progan, stylegan
+from gan_course.weights import weights_sha256
 
 RNG = np.random.default_rng(0)
 NAMES = ("Male", "Smiling", "Young")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_course import pretrained
+from gan_course import pretrained, weights
 from gan_course.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,8 +44,10 @@ def run(face_folder, tmp_path_factory):
         "evaluate",
         "attributes",
         "measure-attributes",
+        "frame",
         "axes",
         "edit",
+        "page",
     ],
 )
 def test_help(command, capsys):
@@ -93,6 +95,7 @@ def test_argparse_exits_with_2(arguments, capsys):
         ("evaluate dcgan-toon-64 --data faces", "stopped."),
         ("attributes --data faces --out judge", "stopped."),
         ("measure-attributes attributes-toon-judge --data faces --groups Male", "stopped."),
+        ("frame me.jpg --out faces", "stopped."),
         ("axes dcgan-toon-64 --data faces --out a.npz", "stopped."),
         ("edit dcgan-toon-64 --axes a.npz --set Male=1", "stopped."),
     ],
@@ -104,7 +107,7 @@ def test_ctrl_c_promises_only_what_is_true(command, text, monkeypatch, capsys):
     def stop(options):
         raise KeyboardInterrupt
 
-    for name in ("toon", "train", "sample", "evaluate", "attributes", "measure_attributes", "axes", "edit"):
+    for name in ("toon", "train", "sample", "evaluate", "attributes", "measure_attributes", "frame", "axes", "edit"):
         monkeypatch.setattr(cli, name, stop)
     assert main(command.split()) == 130
     assert capsys.readouterr() == ("", f"gan_course: {text}\n")
@@ -338,7 +341,7 @@ def test_wrong_samples(run, tmp_path, refused, monkeypatch):
     (tmp_path / "new").mkdir()
     (tmp_path / "new/settings.json").write_text((run / "settings.json").read_text())
     refused(main(["sample", str(tmp_path / "new"), *out]), "no checkpoint yet")
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "none")
     refused(main(["sample", "nobody", *out]), "nobody", "none in this copy")
     assert not (tmp_path / "a.png").exists()
 
@@ -355,8 +358,8 @@ def test_sample_of_shipped_weights(run, tmp_path, monkeypatch, refused, capsys):
     settings = json.loads((run / "settings.json").read_text())
     entry = {"file": "tiny.weights.h5", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (tmp_path / "index.json").write_text(json.dumps({"tiny": {**entry, "settings": settings}}))
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "ROOT", tmp_path)
     for name, out in ((str(run), "a.png"), ("tiny", "b.png")):
         assert main(["sample", name, "--out", str(tmp_path / out)]) == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -448,8 +451,16 @@ def test_wrong_axes_and_edits(run, face_folder, axes_of, tmp_path, refused):
     refused(main([*edit, "--layers", "1", *picture]), "--layers is for axes in w")
     refused(main([*edit, "--count", "0", *picture]), "--count is 0")
     refused(main([*edit, "--out", str(tmp_path / "a.txt")]), "a.txt", ".png")
+    for text in ("Smiling", ""):
+        refused(main([*edit[:-1], text, *picture]), f"--set is '{text}'", "Smiling=+2")
+    for wrong in ("--strength", "--source"):
+        refused(main([*edit, wrong, "1", *picture]), f"{wrong} belongs to --image")
+    refused(
+        main(["edit", "l2m", "--image", "a.jpg", "--set", "Male=1", "--lock", "Young", *picture]),
+        "--lock belongs to --axes",
+    )
     with pytest.raises(SystemExit):
-        main([*edit[:-1], "Smiling", *picture])
+        main([*edit, "--layers", "3-1", *picture])
     assert not list(tmp_path.iterdir())
 
 
@@ -473,3 +484,62 @@ def test_data_celeba_from_a_path(face_folder, tmp_path, capsys, refused):
     # One sentence for each file that is not the official one, and no Python file names.
     assert all(line.startswith("gan_course: ") for line in captured.err.splitlines())
     refused(main(["data", "celeba", "--from", str(tmp_path / "nowhere"), "--out", str(tmp_path / "b")]), "nowhere")
+
+
+# --- frame -----------------------------------------------------------------------------------------------
+
+
+def test_frame(generated_photograph, tmp_path, capsys, monkeypatch):
+    """Photographs that do not work, one sentence each, do not stop the others; faces that are there stay."""
+    pytest.importorskip("cv2")
+    page, _, face = generated_photograph
+    good, other, empty, note = (tmp_path / name for name in ("me.jpg", "other.png", "sky.jpg", "note.jpg"))
+    Image.fromarray(page).save(good, quality=95)
+    Image.fromarray(page[:, ::-1]).save(other)
+    Image.new("RGB", (300, 200), (90, 120, 200)).save(empty)
+    note.write_text("no picture")
+    out = tmp_path / "new/faces"
+    command = ["frame", *map(str, (good, empty, note, tmp_path / "none.jpg", other)), "--out", str(out)]
+    assert main(command) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == "" and len(lines) == 4 and all(line.startswith("gan_course: ") for line in lines)
+    assert f"'{empty}': No face was found" in lines[0] and f"'{note}' cannot be read" in lines[1]
+    assert "none.jpg" in lines[2] and f"3 of 5 photographs are not framed; 2 faces are in {out}." in lines[3]
+    assert sorted(path.name for path in out.iterdir()) == ["me.png", "other.png"]
+    framed = np.asarray(Image.open(out / "me.png")).astype(int)
+    assert framed.shape == (64, 64, 3) and np.abs(framed - face)[8:56, 8:56].mean() < 12
+
+    (out / "me.png").write_text("mine")
+    assert main(["frame", str(good), str(other), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.count("exists; move that, or give another --out") == 2
+    assert (out / "me.png").read_text() == "mine"
+    assert main(["frame", str(good), str(other), "--out", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr() == (f"2 faces are in {tmp_path / 'b'}.\n", "")
+
+
+def test_frame_with_eyes_needs_no_opencv(generated_photograph, tmp_path, capsys, monkeypatch):
+    page, eyes, face = generated_photograph
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    Image.fromarray(page).save(tmp_path / "me.png")
+    text = ",".join(f"{value:.1f}" for eye in eyes for value in eye)
+    assert main(["frame", str(tmp_path / "me.png"), "--eyes", text, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr() == (f"1 faces are in {tmp_path / 'out'}.\n", "")
+    framed = np.asarray(Image.open(tmp_path / "out/me.png")).astype(int)
+    assert np.abs(framed - face)[8:56, 8:56].mean() < 4
+
+
+def test_wrong_frames(generated_photograph, tmp_path, refused, monkeypatch):
+    page, eyes, _ = generated_photograph
+    photo, out = tmp_path / "me.png", ["--out", str(tmp_path / "out")]
+    Image.fromarray(page).save(photo)
+    for text in ("1,2,3", "a,b,c,d", "", "1,2,3,4,5,6"):
+        refused(main(["frame", str(photo), f"--eyes={text}", *out]), f"--eyes is '{text}'", "give X,Y,X,Y")
+    refused(main(["frame", str(photo), "--eyes", "9,9,9999,9", *out]), photo, "not inside the picture of 600x500")
+    refused(main(["frame", str(photo), "--eyes", "nan,9,99,9", *out]), photo, "not inside the picture of 600x500")
+    refused(main(["frame", str(photo), str(photo), "--eyes", "1,2,3,4", *out]), "there are 2", "one at a time")
+    refused(main(["frame", str(photo), "--eyes", "100,100,150,100", "--out", str(photo)]), photo, "a file")
+    refused(main(["frame", str(tmp_path), "--eyes", "1,2,3,4", *out]), tmp_path, "cannot be read")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    refused(main(["frame", str(photo), str(photo), *out]), "install OpenCV", "or give the eyes")
+    assert not (tmp_path / "out").exists()

@@ -50,5 +50,9 @@ def test_batch_norm_the_pipeline_and_our_callbacks_work_on_two(found):
     assert found["files"] == sorted(["log.csv", *files])
 
 
+def test_an_editor_on_two(found):
+    assert found["difference_editor"] < 1e-3 * found["moved_editor"]
+
+
 def test_half_precision_on_two(found):
     assert found["difference_half"] < 0.01 * found["moved_half"]  # a float16 has 11 bits

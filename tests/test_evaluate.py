@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_course import metrics, pretrained  # first: it imports TensorFlow quietly
+from gan_course import metrics, weights  # first: it imports TensorFlow quietly
 from gan_course.__main__ import main
 from gan_course.data import pipeline, toon
 from gan_course.errors import CourseError, CourseWarning
@@ -156,7 +156,7 @@ def test_shipped_weights(run, faces, tmp_path, monkeypatch):
     entry = {"file": "tiny.weights.h5", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     judge = {"settings": {"model": "attributes"}}
     (tmp_path / "index.json").write_text(json.dumps({"tiny": {**entry, "settings": settings}, "judge": judge}))
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     shipped, trained = (metrics.evaluate(target, faces) for target in ("tiny", run))
     assert shipped["results"] == trained["results"] and shipped["measure"] == trained["measure"]
     assert shipped["evaluated"]["kind"] == "shipped weights"

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from gan_course.errors import CourseError
-from gan_course.files import weights_sha256
 from gan_course.latent.axes import Axes, unit
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import stylegan
+from gan_course.weights import weights_sha256
 from gan_course.widgets import face_editor
 from gan_course.widgets.face_editor import FaceEditor
 

@@ -1,6 +1,7 @@
 """Framing: the eyes come to their places, whatever the size, turn and place of a face in its photograph."""
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -74,8 +75,9 @@ def test_what_cannot_be_framed_is_told(face, tmp_path):
     (tmp_path / "note.jpg").write_text("no picture")
     with pytest.raises(CourseError, match=r"note\.jpg.* cannot be read"):
         frame_face(tmp_path / "note.jpg", eyes)
-    with pytest.raises(CourseError, match=r"none\.jpg"):
+    with pytest.raises(CourseError, match=r"none\.jpg") as told:
         frame_face(tmp_path / "none.jpg", eyes)
+    assert str(told.value).count("none.jpg") == 1
 
 
 def test_without_opencv_the_remedy_is_named(face, monkeypatch):
@@ -88,3 +90,29 @@ def test_no_face_is_told(face):
     pytest.importorskip("cv2")
     with pytest.raises(CourseError, match="No face was found"):
         find_eyes(face // 4 + 60)
+
+
+def test_the_eyes_of_a_generated_face_are_found(generated_photograph):
+    """Also where the photograph is twice as large as the finder looks at, and turned a little."""
+    pytest.importorskip("cv2")
+    page, eyes, _ = generated_photograph
+    for scale, turn in ((1, 0), (4, 0), (1, 8)):
+        photo = Image.fromarray(page).resize((600 * scale, 500 * scale)).rotate(turn, center=(328 * scale, 228 * scale))
+        angle = np.radians(-turn)
+        turning = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        wanted = (np.array(eyes) - (328, 228)) @ turning.T + (328, 228)
+        apart = np.linalg.norm(wanted[1] - wanted[0])
+        found = np.array(find_eyes(np.asarray(photo))) / scale
+        assert np.abs(found - wanted).max() < 0.15 * apart, (scale, turn)
+
+
+def test_a_large_photograph_takes_little_memory(face):
+    """Twelve million pixels: what is kept beside them is a few of the framed face's size."""
+    page, eyes = photograph(face, 1, 0, (450, 350), size=(900, 700))
+    large = Image.fromarray(page).resize((3600, 2800), Image.Resampling.BICUBIC)
+    tracemalloc.start()
+    framed = frame_face(large, np.array(eyes) * 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    assert np.abs(framed.astype(int) - frame_face(page, eyes)).mean() < 2

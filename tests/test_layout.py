@@ -11,14 +11,16 @@ ROWS = [
     ["errors"],
     ["backend"],
     ["files", "progress", "settings"],
-    ["layers", "losses", "show"],
+    ["layers", "losses", "show", "weights"],
     ["models", "data", "latent", "diagrams"],
     ["training"],
     ["systems"],
     ["runs"],
     ["pretrained"],
+    ["editing"],
     ["metrics"],
-    ["exercises", "widgets", "__main__"],
+    ["exercises", "widgets"],
+    ["__main__"],
 ]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from gan_course.backend import keras, ops, to_numpy
 from gan_course.errors import CourseError
-from gan_course.metrics.steering import Look, flips, leakage, probability
+from gan_course.metrics.steering import Look, flips, leakage
 from gan_course.models import attributes, stylegan
 
 
@@ -36,7 +37,7 @@ def test_leakage_is_the_mean_change():
     directions = {"a": np.array([1.0, 0.5, 0.0]), "c": np.array([0.0, 0.0, 1.0])}
     table = leakage(Linear(), lambda x, name, amount: x + amount * directions[name], codes, ["a", "c"], 2.0)
     assert list(table.index) == ["a", "c"] and list(table.columns) == Linear.names
-    expected = np.mean([(probability(x + 1) - probability(x - 1)) / 2 for x in (1.0, 0.0)])
+    expected = np.mean([(expit(x + 1) - expit(x - 1)) / 2 for x in (1.0, 0.0)])
     assert table.loc["a", "b"] == pytest.approx(expected)
     assert table.loc["a", "c"] == 0 and table.loc["c", "a"] == 0 and table.loc["c", "c"] > 0.2
 

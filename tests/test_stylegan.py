@@ -213,21 +213,34 @@ def test_the_light_discriminator_by_hand(tmp_path):
     assert [tuple(v.shape) for v in network.trainable_variables][::2] == [
         (3, 3, 3, 4), (3, 3, 4, 8), (3, 3, 9, 8), (128, 8), (8, 1)
     ]  # fmt: skip
-    x = pictures = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 3)).astype("float32")
-    for down in network.downs:  # unfused: convolve, then average 2x2
-        plain = layers.EqualisedConv2D(down.filters)
+
+    def halved(conv, x):  # unfused: convolve, then average 2x2
+        plain = layers.EqualisedConv2D(conv.filters)
         plain.build(x.shape)
-        plain.set_weights(down.get_weights())
-        x = to_numpy(active(layers.downsample(plain(x))))
-    x = to_numpy(active(network.last(layers.MinibatchStdDev(2)(x)))).reshape(4, -1)
-    np.testing.assert_allclose(
-        to_numpy(network(pictures)), to_numpy(network.score(active(network.dense(x)))), rtol=1e-4, atol=1e-5
-    )
-    network.save(tmp_path / "d.keras")
+        plain.set_weights(conv.get_weights())
+        return to_numpy(active(layers.downsample(plain(x))))
+
+    def scores(x):
+        x = to_numpy(active(network.last(layers.MinibatchStdDev(2)(x)))).reshape(4, -1)
+        return to_numpy(network.score(active(network.dense(x))))
+
+    near = dict(rtol=1e-4, atol=1e-5)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 3)).astype("float32")
+    deep = halved(network.downs[3], halved(network.firsts[4], pictures))
+    np.testing.assert_allclose(to_numpy(network(pictures)), scores(deep), **near)
+    small = to_numpy(layers.downsample(pictures))
+    shallow = halved(network.firsts[3], small)
+    np.testing.assert_allclose(to_numpy(network.grow(4, 0.25)(pictures)), scores(0.25 * deep + 0.75 * shallow), **near)
+    assert len(network.trainable_variables) == 2 * 6
+    np.testing.assert_allclose(to_numpy(network.grow(3)(small)), scores(shallow), **near)
+    assert network.input_shape == (None, 8, 8, 3) and len(network.trainable_variables) == 2 * 4
+
+    network.grow().save(tmp_path / "d.keras")
     again = keras.models.load_model(tmp_path / "d.keras")
     np.testing.assert_array_equal(to_numpy(network(pictures)), to_numpy(again(pictures)))
-    with pytest.raises(CourseError, match="cannot grow"):
-        network.grow(3)
+    for level, alpha in ((2, 1.0), (3, 0.5)):
+        with pytest.raises(CourseError, match="begins at 8x8"):
+            network.grow(level, alpha)
     with pytest.raises(CourseError, match="d_network is vgg; give one of light, stylegan"):
         trainer(d_network="vgg")
 
@@ -272,7 +285,7 @@ def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_
         "--resolution 8 --width 4 --max-width 8 --batch-size 8 --latent-dim 6 --mapping 2",
     )
     options = f"train stylegan --data {face_folder} --out {run} --steps 2 --epoch 2 {small}".split()
-    refused(main([*options, "--start", "4"]), "cannot grow", "--start 8")
+    refused(main([*options, "--start", "4"]), "begins at 8x8", "--start 8")
     assert main(options) == 0
     for psi in ("1", "0.5"):
         assert main(["sample", run, "--count", "4", "--psi", psi, "--out", str(tmp_path / f"{psi}.png")]) == 0

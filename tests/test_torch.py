@@ -50,6 +50,21 @@ def test_trained_resumed_with_the_same_bits_sampled_and_measured(system, face_fo
     assert np.isfinite(json.loads(result.read_text())["results"]["frechet"])
 
 
+def test_an_editor_is_trained_resumed_with_the_same_bits_and_edits(make_faces, tmp_path):
+    from gan_course import editing
+
+    faces = make_faces(tmp_path / "faces", count=80)
+    small = "--resolution 16 --width 4 --style-width 2 --style-dim 6 --downs 2 --batch-size 4 --epoch 4".split()
+    assert train("l2m", faces, tmp_path / "whole", *small, "--steps", "8") == 0
+    assert train("l2m", faces, tmp_path / "run", *small, "--steps", "4") == 0
+    assert train("l2m", faces, tmp_path / "run", "--steps", "8") == 0
+    for a, b in zip(state(tmp_path / "whole"), state(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    editor = editing.open_editor(tmp_path / "run")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype("uint8")
+    assert editor.edit(pictures, {"Smiling": 1}, source=0).shape == pictures.shape
+
+
 def test_half_precision(face_folder, tmp_path):
     assert train("dcgan", face_folder, tmp_path / "run", *TINY, "--steps", "4", "--precision", "mixed_bfloat16") == 0
     trainer, _ = runs.load_run(tmp_path / "run")

@@ -19,8 +19,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from gan_course.data.pipeline import faces  # noqa: E402
-from gan_course.models import dcgan, dense_gan  # noqa: E402
-from gan_course.training import GAN, checkpoints  # noqa: E402
+from gan_course.models import dcgan, dense_gan, l2m_gan  # noqa: E402
+from gan_course.training import GAN, checkpoints, l2m  # noqa: E402
 from gan_course.training.callbacks import Guard, Limit, Log, Sheets  # noqa: E402
 
 
@@ -33,6 +33,15 @@ def build(dense=True, seed=0, optimizers=(), **options):
     gan = GAN(*networks, **{"r1_gamma": 1.0, "r1_interval": 2, **options})
     gan.compile(*optimizers)
     return gan
+
+
+def build_editor():
+    keras.utils.set_random_seed(0)
+    networks = l2m_gan.Editor(16, 2, 4, 2, 6, downs=2), l2m_gan.build_discriminator(16, 2, 4)
+    editor = l2m.L2M(*networks, r1_interval=2, own_every=4)
+    # Adam would turn the rounding of weights without a slope (a bias before a norm) into whole steps.
+    editor.compile(keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.02))
+    return editor
 
 
 def difference(one, two):
@@ -94,6 +103,20 @@ def main(folder):
         found["files"] = sorted(path.name for path in scratch.iterdir())
     found["finite"] = bool(np.isfinite([*history.values()]).all())
     found["steps"] = gan.step
+
+    # Faces and their domains: targets, faces that are given back and all losses of an L2M-GAN.
+    domains = tf.data.Dataset.from_tensor_slices((pictures, np.eye(2, dtype="float32")[np.arange(40) // 3 % 2])).batch(
+        8
+    )
+    one = build_editor()
+    first = [np.asarray(v).copy() for v in one.weights_of("g")]
+    one.fit(domains, verbose=0)
+    with strategy.scope():
+        two = build_editor()
+    two.fit(domains, verbose=0)
+    found["difference_editor"] = difference(one, two)
+    now = one.weights_of("g")
+    found["moved_editor"] = max(float(np.abs(a - np.asarray(b)).max()) for a, b in zip(first, now, strict=True))
 
     # Half precision: the loss scale is divided out again on every replica. (Adam would hide a wrong factor.)
     keras.mixed_precision.set_dtype_policy("mixed_float16")

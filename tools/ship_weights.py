@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gan_course import pretrained
+from gan_course import weights
 from gan_course.files import atomic_write
 
 
@@ -45,13 +45,13 @@ def attributes(folder, file):
 
 
 def main(folder, name, summary):
-    pretrained.FOLDER.mkdir(parents=True, exist_ok=True)
-    file = pretrained.FOLDER / f"{name}.weights.h5"
+    weights.FOLDER.mkdir(parents=True, exist_ok=True)
+    file = weights.FOLDER / f"{name}.weights.h5"
     entry = (attributes if (Path(folder) / "report.json").exists() else generator)(folder, file)
     data = file.read_bytes()
     start = {"file": file.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "summary": summary}
     entry = start | entry
-    path = pretrained.FOLDER / "index.json"
+    path = weights.FOLDER / "index.json"
     entries = (json.loads(path.read_text()) if path.exists() else {}) | {name: entry}
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(entries, indent=1) + "\n")

@@ -92,6 +92,7 @@ ADVICE = {
         "use --from kaggle, or download it in a browser from "
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and give the folder with --from PATH"
     ),
+    "npm": "fetch it on another computer with 'npm pack NAME@VERSION' and put the .tgz into data/cache/npm",
 }
 
 
@@ -348,7 +349,7 @@ def download(url, final, source, size=None, params=None, auth=None, headers=None
     Goes on from what the .part file holds. A broken connection is tried again, with `wait`, 2 `wait`, ...
     seconds between, until `TRIES` in a row bring nothing new. The caller checks the file and renames it.
 
-    `source`: 'kaggle' or 'drive', for the advice in errors. `size`: expected bytes.
+    `source`: 'kaggle', 'drive' or 'npm', for the advice in errors. `size`: expected bytes.
     """
     part = _part(final)
     session = requests.Session()
@@ -425,10 +426,10 @@ def _stop_on_refusal(answer, name, source, params):
         params["uuid"] = uuid.group(1)
         raise _Incomplete("Google Drive asked to confirm")
     quota = "quota" in text.lower() or "too many users" in text.lower()
-    where = {"kaggle": "Kaggle", "drive": "Google Drive"}[source]
+    where = {"kaggle": "Kaggle", "drive": "Google Drive", "npm": "The npm registry"}[source]
     if code == 429 or quota:
         when = answer.headers.get("Retry-After", "")
-        usual = {"kaggle": "in an hour", "drive": "in 24 hours"}[source]
+        usual = {"kaggle": "in an hour", "drive": "in 24 hours", "npm": "in an hour"}[source]
         when = f"in {when} seconds" if when.isdigit() else usual
         raise CourseError(
             f"{where} has no quota left for '{name}'; run the same command again {when} (it goes on where it "

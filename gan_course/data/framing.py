@@ -32,7 +32,7 @@ def frame_face(picture, eyes=None, size=64):
     with a filter as wide as the step (Lanczos), so fine patterns turn grey. What lies outside of the photograph is its
     mirror image. Raises `CourseError` for a file that is no picture, for eyes outside of it, and for a face too small.
     """
-    image = _open(picture)
+    image = open_photograph(picture)
     eyes = find_eyes(image) if eyes is None else eyes
     try:
         (left, right) = eyes = np.array(eyes, "float64").reshape(2, 2)
@@ -49,17 +49,16 @@ def frame_face(picture, eyes=None, size=64):
         raise CourseError(f"The eyes {_said(eyes)} are {apart:.0f} pixels apart; give a picture with a larger face.")
     side = apart / (EYES[1][0] - EYES[0][0])  # of the square, in pixels of the photograph
     shrink = max(1, int(side / size / 2))  # a first step with whole pixels, so that the last one is at most 2 to 4
-    across = (right - left) / apart * side  # along the upper edge of the square
+    small = image.reduce(shrink)  # before all else, which takes memory
+    across = (right - left) / apart * side / shrink  # along the upper edge of the square
     down = np.array([-across[1], across[0]])
-    corner = left - EYES[0][0] * across - EYES[0][1] * down
-    edge = math.ceil(1.5 * side)  # mirrored pixels around the photograph; a turned square needs that many
-    padded = Image.fromarray(np.pad(np.asarray(image), ((edge, edge), (edge, edge), (0, 0)), mode="symmetric"))
+    corner = left / shrink - EYES[0][0] * across - EYES[0][1] * down
+    edge = math.ceil(1.5 * side / shrink)  # mirrored pixels around the photograph; a turned square needs that many
+    padded = Image.fromarray(np.pad(np.asarray(small), ((edge, edge), (edge, edge), (0, 0)), mode="symmetric"))
     fine = 4 * size  # turned at four times the size, and then made smaller
-    small = padded.reduce(shrink) if shrink > 1 else padded
-    x, y = across / fine / shrink, down / fine / shrink
-    start = (corner + edge) / shrink
+    x, y, start = across / fine, down / fine, corner + edge
     matrix = (x[0], y[0], start[0], x[1], y[1], start[1])
-    turned = small.transform((fine, fine), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    turned = padded.transform((fine, fine), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
     return np.asarray(turned.resize((size, size), Image.Resampling.LANCZOS))
 
 
@@ -69,13 +68,8 @@ def find_eyes(picture):
     Where a face is found but not both of its eyes (closed, behind hair), they are guessed from the face's box.
     Raises `CourseError` where no face is found: faces from the side and turned heads often are not.
     """
-    try:
-        import cv2
-    except ImportError:
-        raise CourseError(
-            'To find eyes, install OpenCV: pip install -e ".[photos]"; or give the eyes as ((x, y), (x, y)).'
-        ) from None
-    grey = np.asarray(_open(picture).convert("L"))
+    cv2 = opencv()
+    grey = np.asarray(open_photograph(picture).convert("L"))
     scale = min(1.0, 1000 / max(grey.shape))  # faces are searched in all sizes: on a large photograph that takes long
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     faces, *eyes = (
@@ -98,8 +92,17 @@ def find_eyes(picture):
     return tuple(((x + a) / scale, (y + b) / scale) for a, b in places)
 
 
-def _open(picture):
-    """Return an upright RGB image."""
+def opencv():
+    """Return the module `cv2`; raise `CourseError` where it is not installed."""
+    try:
+        import cv2
+    except ImportError:
+        raise CourseError('To find eyes, install OpenCV (pip install -e ".[photos]"), or give the eyes.') from None
+    return cv2
+
+
+def open_photograph(picture):
+    """Return an upright RGB image (Pillow's) of a file, of a uint8 array or of an image that is upright already."""
     if isinstance(picture, Image.Image):
         return picture.convert("RGB")
     if isinstance(picture, np.ndarray):
@@ -110,7 +113,8 @@ def _open(picture):
     try:
         return upright(path.read_bytes())
     except BROKEN as error:
-        raise CourseError(f"'{path}' cannot be read as a JPEG or PNG picture: {error}.") from None
+        why = getattr(error, "strerror", None) or error  # without the file's name again
+        raise CourseError(f"'{path}' cannot be read as a JPEG or PNG picture: {why}.") from None
 
 
 def _said(eyes):

@@ -267,8 +267,6 @@ def faces_in_stages(
     stages: [(first picture, batch size), ...]. The n-th picture shown is a function of the seed and n; the dataset
     begins with picture `start_image`. `steps_per_epoch`: what `fit` is to call an epoch; None: all pictures once.
     """
-    from gan_course import backend
-
     unit = math.gcd(*(size for _, size in stages))
     source = _open(folder)
     attributes = [attributes] if isinstance(attributes, str) else attributes
@@ -281,10 +279,16 @@ def faces_in_stages(
             f"{unit}); add more faces or make the batch smaller."
         )
     labels = None if attributes is None else source.labels(names, attributes)
-    batches = Batches(images, labels, unit, stages, start_image, mirror, seed)
-    dataset = _tf_dataset(batches) if backend.NAME == "tensorflow" else batches
-    dataset.image_count, dataset.steps_per_epoch = len(images), steps_per_epoch or len(images) // unit
-    return dataset
+    return dataset(Batches(images, labels, unit, stages, start_image, mirror, seed), steps_per_epoch)
+
+
+def dataset(batches, steps_per_epoch=None):
+    """Return what `fit` takes: the `Batches`, or a `tf.data.Dataset` of the same, with `image_count` and `steps_per_epoch`."""
+    from gan_course import backend
+
+    made = _tf_dataset(batches) if backend.NAME == "tensorflow" else batches
+    made.image_count, made.steps_per_epoch = len(batches.images), steps_per_epoch or len(batches.rows) // batches.unit
+    return made
 
 
 class Batches:
@@ -292,11 +296,12 @@ class Batches:
 
     Iterating gives (pictures,) or (pictures, labels), NumPy arrays. Which pictures, and which of them mirrored, is a
     function of the seed and of how many were shown before. An epoch's order is drawn anew, and its pictures that fill no
-    `unit` are left out.
+    `unit` are left out. rows: those that an epoch shows, where it is not each picture once.
     """
 
-    def __init__(self, images, labels, unit, stages, start_image, mirror, seed):
+    def __init__(self, images, labels, unit, stages, start_image, mirror, seed, rows=None):
         self.images, self.labels, self.unit, self.stages = images, labels, unit, stages
+        self.rows = np.arange(len(images)) if rows is None else rows
         self.start_image, self.mirror, self.seed = start_image, mirror, seed
         self.known = None, None  # an epoch, and its order
 
@@ -318,11 +323,11 @@ class Batches:
 
     def _drawn(self, n):
         """Return (row, whether it is mirrored) of the n-th picture."""
-        length = len(self.images) // self.unit * self.unit
+        length = len(self.rows) // self.unit * self.unit
         epoch, place = divmod(n, length)
         if self.known[0] != epoch:
             random = np.random.default_rng([self.seed, epoch])
-            order = random.permutation(len(self.images))[:length]
+            order = random.permutation(self.rows)[:length]
             self.known = epoch, list(zip(order, (random.random(length) < 0.5) & self.mirror, strict=True))
         return self.known[1][place]
 
@@ -364,10 +369,11 @@ def _tf_dataset(batches):
     import tensorflow as tf
 
     images, unit, seed = batches.images, batches.unit, batches.seed
-    resolution, steps_per_epoch = images.shape[1], len(images) // unit
+    resolution, steps_per_epoch = images.shape[1], len(batches.rows) // unit
     with tf.device("CPU"):  # a GPU's memory is for the networks
         labels = None if batches.labels is None else tf.constant(batches.labels, tf.float32)
         table = None if isinstance(images, np.memmap) else tf.constant(images)
+        rows = tf.constant(batches.rows, tf.int32)
 
     def pick(indices):
         if table is not None:
@@ -377,7 +383,7 @@ def _tf_dataset(batches):
 
     def epoch_indices(epoch):
         # Not `index_shuffle`, which needs no array: it knows only 256 orders for a seed and an epoch number.
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), tf.stack([seed, epoch]))
+        order = tf.random.experimental.stateless_shuffle(rows, tf.stack([seed, epoch]))
         order = order[: steps_per_epoch * unit]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps_per_epoch, unit)))
 

@@ -24,9 +24,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from gan_course.backend import compiled, no_gradient, ops, to_numpy
 from gan_course.errors import CourseError, CourseWarning, whole_number
-from gan_course.files import atomic_write, weights_sha256
+from gan_course.files import atomic_write
 from gan_course.latent import sampling
+from gan_course.layers import fitted
 from gan_course.progress import progress
+from gan_course.weights import weights_sha256
 
 METHODS = ("linear", "logistic")
 STEPS = {"z": (5.0, "degrees"), "w": (0.5, "standard deviations of w")}  # one step of an editor
@@ -77,15 +79,12 @@ def label(generator, network, *, space="z", count=20000, seed=0):
     sampling.needs_space(generator, space)
     count = whole_number("count", count, 2, 10**7)
     latent = sampling.fixed_latent(count, sampling.latent_dim(generator), seed)
-    size = tuple(network.input_shape[1:3])
 
     @compiled
     def told(z):
         w = generator.map(z) if space == "w" else None
         pictures = generator(z, training=False) if w is None else generator.synthesize(w)
-        pictures = ops.clip(pictures, -1.0, 1.0)
-        if tuple(pictures.shape[1:3]) != size:
-            pictures = ops.image.resize(pictures, size, antialias=True)
+        pictures = fitted(ops.clip(pictures, -1.0, 1.0), network)
         return (z if w is None else w[:, 0]), network(pictures, training=False)
 
     parts = []

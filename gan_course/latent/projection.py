@@ -13,6 +13,7 @@ import numpy as np
 
 from gan_course.backend import Tape, compiled, keras, no_gradient, ops, to_numpy
 from gan_course.errors import CourseError
+from gan_course.layers import fitted
 from gan_course.progress import progress
 
 SPACES = ("w", "w+")
@@ -134,12 +135,7 @@ def _checked(generator, faces, space, steps, start):
 
 def _look(features, pictures):
     """Return the features of pictures (n, d), or None without a network; pictures get the size of its input."""
-    if features is None:
-        return None
-    size = tuple(features.input_shape[1:3])
-    if tuple(pictures.shape[1:3]) != size:
-        pictures = ops.image.resize(pictures, size, antialias=True)
-    return features(pictures)
+    return None if features is None else features(fitted(pictures, features))
 
 
 def _distance(pictures, seen, faces, goals):

@@ -9,15 +9,17 @@ the real pictures and to both counts, and means nothing without them:
 
 `evaluate` measures all numbers of one set of faces and says everything that is needed to repeat it. `measure_groups`
 measures an attribute network, group by group. `path_length` and `separability` measure the latent space of a generator.
+`measure_edits` measures edits of given faces.
 """
 
 from gan_course import backend  # before Keras, in every module of this package
-from gan_course.files import weights_sha256
 from gan_course.latent.sampling import generate
 from gan_course.metrics.callback import Distance
 from gan_course.metrics.distances import distances, frechet_distance, kernel_distance, precision_recall
+from gan_course.metrics.edits import edits_text, measure_edits
 from gan_course.metrics.evaluation import comparison_table, evaluate, read, real_pictures, save
 from gan_course.metrics.features import FaceFeatures, InceptionFeatures, feature_network, resize
 from gan_course.metrics.groups import groups_text, measure_groups
 from gan_course.metrics.paths import path_length
 from gan_course.metrics.separability import separability
+from gan_course.weights import weights_sha256

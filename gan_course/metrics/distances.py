@@ -172,6 +172,12 @@ def evenly_spaced(length, count):
     return np.linspace(0, length - 1, min(count, length)).round().astype(int)
 
 
+def cosines(a, b):
+    """Return the cosine of the angle between each row of `a` and the same row of `b`, both (n, d): (n,)."""
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.maximum(sizes, 1e-12)
+
+
 def distances(real, fake):
     """Return {frechet, kernel, kernel_error, precision, recall} of two sets of features.
 

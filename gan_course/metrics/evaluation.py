@@ -14,9 +14,10 @@ from gan_course import pretrained
 from gan_course.data import pipeline
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import atomic_write, weights_sha256
+from gan_course.files import atomic_write
 from gan_course.metrics.distances import NEIGHBOURS, SUBSET_SIZE, SUBSETS, distances, evenly_spaced
 from gan_course.metrics.features import feature_network
+from gan_course.weights import weights_sha256
 
 FEW = 500  # faces; with fewer a distance says little
 

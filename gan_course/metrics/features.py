@@ -7,9 +7,9 @@ from PIL import Image
 from gan_course import pretrained, show
 from gan_course.data import toon
 from gan_course.errors import CourseError
-from gan_course.files import weights_sha256
 from gan_course.models import attributes
 from gan_course.progress import progress
+from gan_course.weights import weights_sha256
 
 
 def resize(pictures, size):

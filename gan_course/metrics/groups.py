@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gan_course import pretrained
 from gan_course.data.archive import is_image, some
 from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import load
@@ -20,21 +19,6 @@ from gan_course.training import classifier
 
 LEAST = 20  # faces; a share of fewer is luck
 GAP, NOBODY = "gap", ""  # the row below an attribute's groups; the group of a face that is in none
-
-
-def attribute_network(target):
-    """Return (network, attributes) of a folder that `python -m gan_course attributes` wrote, or of shipped weights.
-
-    Raises `CourseError` for what is neither, and for a network that draws faces.
-    """
-    name, path = str(target), Path(target)
-    if name not in pretrained.index() and path.is_dir():
-        return classifier.load_trained(path)
-    config = pretrained.config(name)
-    if config.draws:
-        known = ", ".join(pretrained.names(draws=False))
-        raise CourseError(f"'{name}' draws faces and tells no attributes; give one of {known}, or a folder.")
-    return pretrained.load(name), config.attributes
 
 
 def groups_of(source, groups):
@@ -139,11 +123,11 @@ def means(table):
 def measure_groups(target, data, groups, part="test"):
     """Measure an attribute network on one part of the folder `data`, group by group; return the table of `by_group`.
 
-    target: see `attribute_network`. groups: see `groups_of`. A folder without labels has only the columns faces and
-    says filled. Warns (`CourseWarning`) about faces in no group, groups that are left out, attributes without labels,
-    and faces that the network was not made for.
+    target: see `gan_course.training.classifier.attribute_network`. groups: see `groups_of`. A folder without labels has
+    only the columns faces and says filled. Warns (`CourseWarning`) about faces in no group, groups that are left out,
+    attributes without labels, and faces that the network was not made for.
     """
-    network, attributes = attribute_network(target)
+    network, attributes = classifier.attribute_network(target)
     source = open_faces(data)
     group = pd.Series(groups_of(source, groups), index=source.names)
     images, names = load(source, network.input_shape[1], part)

@@ -49,7 +49,7 @@ def separability(generator, judge, attributes, spaces=("z",), count=4000, seed=0
 
     score: {space: number}. table: a row per attribute, with `share` (of all drawn faces, by the judge) and H(Y|X) of each
     space in nats (`conditional_entropy`). spaces: 'z', and 'w' for a StyleGAN: all are asked about the same faces.
-    judge: an attribute network that gives logits; attributes: their names (`gan_course.metrics.groups.attribute_network`
+    judge: an attribute network that gives logits; attributes: their names (`gan_course.training.classifier.attribute_network`
     returns both).
 
     An attribute that hardly occurs has almost no entropy to begin with, so it would make the score better without being

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from gan_course.backend import compiled, keras, no_gradient, ops, to_numpy
 from gan_course.errors import CourseError
+from gan_course.layers import fitted
+from gan_course.metrics.distances import cosines
 from gan_course.models import attributes
 
 BATCH = 50  # faces at once
@@ -20,16 +23,13 @@ class Look:
     """
 
     def __init__(self, generator, judge, names, space="z"):
-        self.names, size = list(names), tuple(judge.input_shape[1:3])
+        self.names = list(names)
         both = keras.Model(judge.input, [judge.output, attributes.feature_extractor(judge).output])
 
         @compiled
         def see(codes):
             pictures = generator.synthesize(codes) if space == "w" else generator(codes, training=False)
-            pictures = ops.clip(pictures, -1.0, 1.0)
-            if tuple(pictures.shape[1:3]) != size:
-                pictures = ops.image.resize(pictures, size, antialias=True)
-            return both(pictures, training=False)
+            return both(fitted(ops.clip(pictures, -1.0, 1.0), judge), training=False)
 
         self.see = see
 
@@ -43,11 +43,6 @@ class Look:
         return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
 
 
-def probability(logits):
-    """Return sigmoid(logits), from 0 to 1."""
-    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-
-
 def leakage(look, move, codes, names, amount):
     """Return a table of what moving along each axis does to each attribute: rows axes, columns the judge's attributes.
 
@@ -58,7 +53,7 @@ def leakage(look, move, codes, names, amount):
     """
     rows = {}
     for name in names:
-        there, back = (probability(look(move(codes, name, sign * amount))[0]) for sign in (1, -1))
+        there, back = (expit(look(move(codes, name, sign * amount))[0]) for sign in (1, -1))
         rows[name] = (there - back).mean(axis=0) / 2
     return pd.DataFrame(rows, index=look.names).T
 
@@ -104,8 +99,7 @@ def flips(look, move, codes, attribute, amounts):
         rows = waiting[flipped]
         found[0][rows] = amount
         found[1][rows] = ((logits[flipped] > 0) != (before[rows] > 0))[:, others].mean(axis=1)
-        a, b = features[rows], seen[flipped]
-        found[2][rows] = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
+        found[2][rows] = cosines(features[rows], seen[flipped])
         waiting = waiting[~flipped]
         if not len(waiting):
             break

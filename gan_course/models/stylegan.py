@@ -28,6 +28,8 @@ from gan_course.layers import (
     ModulatedConv2D,
     Noise,
     PixelNorm,
+    blend,
+    downsample,
 )
 from gan_course.models import progan
 from gan_course.models.growing import Growing, GrowingGenerator, active
@@ -240,50 +242,57 @@ class Discriminator(progan.Discriminator):
 
 @keras.saving.register_keras_serializable(package="gan_course")
 class LightDiscriminator(Growing):
-    """D for a StyleGAN that is not grown: the DCGAN's form of the ProGAN's parts.
+    """D for a laptop: the DCGAN's form, of the ProGAN's parts. It grows from 8x8 on.
 
         each size down to 8x8: conv 4x4 of stride 2;  at 4x4: minibatch deviation, conv 3x3, Dense, Dense(1)
 
     The first convolution takes the pictures themselves, so no layer works on many maps of the full size: a step costs a
-    fraction of the paper's D. All layers have the equalised rate, so D learns at G's rate. Its maps at half the size
-    have base / (resolution / 4) channels, and double downwards.
+    fraction of the paper's D. Each level has a first convolution of its own, and a fade blends its maps with those that
+    the first convolution of the level before makes of the smaller pictures. All layers have the equalised rate, so D
+    learns at G's rate. The maps at half the size have base / (resolution / 4) channels, and double downwards.
     """
 
     def __init__(self, resolution=64, base=512, max_width=256, group_size=4, name="discriminator"):
         super().__init__(resolution, base, max_width, 0, True, name)
-        self.group_size, self.downs, before = group_size, [], 3
-        for level in reversed(range(3, self.full_level + 1)):
-            down = EqualisedConv2D(self.channels(level - 2), resample="down")
-            self.downs.append(self._build(down, 2**level, 2**level, before))
-            before = down.filters
-        self.deviation = self._build(MinibatchStdDev(group_size), 4, 4, before)
-        self.last = self._build(EqualisedConv2D(before), 4, 4, before + 1)
-        self.dense = self._build(EqualisedDense(before), 16 * before)
-        self.score = self._build(EqualisedDense(1, gain=1.0, dtype="float32"), before)
+        self.group_size, self.firsts, self.downs = group_size, {}, {}
+        for level in range(3, self.full_level + 1):
+            after, size = self.channels(level - 2), 2**level
+            self.firsts[level] = self._build(EqualisedConv2D(after, resample="down"), size, size, 3)
+            if level < self.full_level:
+                down = EqualisedConv2D(after, resample="down")
+                self.downs[level] = self._build(down, size, size, self.channels(level - 1))
+        wide = self.channels(1)
+        self.deviation = self._build(MinibatchStdDev(group_size), 4, 4, wide)
+        self.last = self._build(EqualisedConv2D(wide), 4, 4, wide + 1)
+        self.dense = self._build(EqualisedDense(wide), 16 * wide)
+        self.score = self._build(EqualisedDense(1, gain=1.0, dtype="float32"), wide)
         self.built = True
 
     def grow(self, level=None, alpha=1.0):
-        if level not in (None, self.full_level):
-            raise CourseError(
-                f"The light discriminator cannot grow; give --start {self.resolution}, or --d-network stylegan."
-            )
+        if level == 2 or (level == 3 and not (isinstance(alpha, (int, float)) and alpha == 1)):
+            raise CourseError("The light discriminator begins at 8x8; give --start 8 or more, or --d-network stylegan.")
         return super().grow(level, alpha)
 
     @property
     def input_shape(self):
-        return (None, self.resolution, self.resolution, 3)
+        return (None, 2**self.level, 2**self.level, 3)
 
     @property
     def output_shape(self):
         return (None, 1)
 
     def layers_in_use(self):
-        """Return the layers with weights."""
-        return [*self.downs, self.last, self.dense, self.score]
+        """Return the layers with weights that the level uses."""
+        firsts = [self.firsts[level] for level in range(self.level - self.fading, self.level + 1)]
+        downs = [self.downs[level] for level in range(3, self.level)]
+        return [*firsts, *downs, self.last, self.dense, self.score]
 
-    def call(self, x):
-        for down in self.downs:
-            x = active(down(x))
+    def call(self, pictures):
+        x = active(self.firsts[self.level](pictures))
+        for level in reversed(range(3, self.level)):
+            x = active(self.downs[level](x))
+            if self.fading and level == self.level - 1:
+                x = blend(active(self.firsts[level](downsample(pictures))), x, self.alpha)
         x = active(self.last(self.deviation(x)))
         return self.score(active(self.dense(ops.reshape(x, (-1, 16 * x.shape[-1])))))
 

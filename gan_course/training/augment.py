@@ -80,3 +80,23 @@ def augment(x, chosen, probability, draw):
             changed = ops.where(_uniform(draw, x, 0.0, 1.0) < probability, changed, x)
         x = changed
     return x
+
+
+def random_crop(x, share, draw):
+    """Return pictures of which a `share` is cut to 80 to 100% of the area, sides 0.9 to 1.1 alike, and enlarged to the old size.
+
+    For the training faces themselves, and not only for what D sees (StarGAN v2, appendix: 'random-resized crop').
+    draw: (distribution, shape) -> random numbers, the first axis being the batch.
+    """
+    numbers = draw(keras.random.uniform, (ops.shape(x)[0], 5))
+    area, ratio, chosen, *place = (numbers[:, i] for i in range(5))
+    area, ratio = 1.0 - 0.2 * area, 0.9 + 0.2 * ratio
+    for axis, side in ((1, area / ratio), (2, area * ratio)):
+        size = x.shape[axis]
+        side = ops.where(chosen < share, ops.minimum(1.0, ops.sqrt(side)), 1.0)[:, None]
+        pixels = ops.arange(size, dtype="float32")
+        # Where each new pixel lies in the old picture; between two pixels, a share of both.
+        at = (place[axis - 1][:, None] * (1.0 - side) * size) + side * (pixels + 0.5) - 0.5
+        weights = ops.maximum(0.0, 1.0 - ops.abs(ops.clip(at, 0, size - 1)[:, :, None] - pixels))
+        x = ops.einsum("bij,bjwc->biwc" if axis == 1 else "bij,bhjc->bhic", weights, x)
+    return x

@@ -71,6 +71,11 @@ class Config:
     )
 
     draws = True  # faces; a system that does not is a tool, such as a judge
+    edits = False  # draws faces that are given to it
+
+    def rate_of(self, player):
+        """Return the learning rate of a player, such as 'd'."""
+        return self.rate
 
     @classmethod
     def options(cls):
@@ -124,6 +129,9 @@ class Config:
         """Return the endless dataset of `gan_course.data.pipeline.faces` for this training."""
         options = dict(mirror=self.mirror, seed=self.seed, start_step=start_step)
         return pipeline.faces(source, self.resolution, self.batch_size, **options)
+
+    def prepare(self, trainer, source):
+        """Give a trainer what else it needs of the opened folder, such as faces to edit on its sheets. Here: nothing."""
 
     def images_at(self, step):
         """Return how many pictures `step` steps have shown."""

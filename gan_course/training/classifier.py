@@ -18,6 +18,7 @@ from keras import ops
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from gan_course import weights
 from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import faces, for_fit, load
 from gan_course.errors import CourseError, CourseWarning
@@ -224,6 +225,25 @@ def load_trained(folder):
         network.load_weights(folder / WEIGHTS)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CourseError(f"The network in '{folder}' is damaged ({error!r}); train it again.") from error
+    return network, config.attributes
+
+
+def attribute_network(target):
+    """Return (network, attributes) of a folder that `python -m gan_course attributes` wrote, or of shipped weights.
+
+    Raises `CourseError` for what is neither, and for a network that draws faces.
+    """
+    name, path = str(target), Path(target)
+    entries = weights.index()
+    if name not in entries and path.is_dir():
+        return load_trained(path)
+    settings = weights.entry_of(name)["settings"]
+    if settings["model"] != AttributesConfig.model:
+        known = ", ".join(n for n in entries if entries[n]["settings"]["model"] == AttributesConfig.model)
+        raise CourseError(f"'{name}' draws faces and tells no attributes; give one of {known}, or a folder.")
+    config = AttributesConfig.from_dict(settings)
+    network = config.network()
+    network.load_weights(weights.file_of(name))
     return network, config.attributes
 
 

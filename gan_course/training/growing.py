@@ -161,10 +161,12 @@ class GrowingGAN(GAN):
       and needs none in its long fades: without it the random first weights of new layers stay in the average for
       thousands of steps, and its pictures are grey or tinted even where G's own are not.
 
+    - ttur: D's rate in multiples of the schedule's (two time scales, Heusel et al. 2017, section 2).
+
     The logs also hold `resolution` and `alpha`, those of an epoch's last step. `steps_per_execution` must be 1.
     """
 
-    def __init__(self, generator, discriminator, schedule, *, name="growing_gan", **options):
+    def __init__(self, generator, discriminator, schedule, *, ttur=1.0, name="growing_gan", **options):
         sizes = generator.resolution, discriminator.resolution, schedule.resolution
         if len(set(sizes)) > 1:
             raise CourseError(f"Generator, discriminator and schedule are for {sizes} pixels; build all for one size.")
@@ -172,7 +174,7 @@ class GrowingGAN(GAN):
         options = dict(loss="wasserstein", gp_weight=10.0, drift=1e-3, ema_decay=0.999) | options
         super().__init__(generator.grow(), discriminator.grow(), name=name, **options)
         self.ema_generator.full_size = True
-        self.schedule, self.stage, self.traces = schedule, None, {}
+        self.schedule, self.stage, self.traces, self.ttur = schedule, None, {}, ttur
         # Alpha for the compiled step. (Computed there it would need float64, which Apple's GPUs lack.)
         self.fade = self.add_weight(
             shape=(),
@@ -215,7 +217,7 @@ class GrowingGAN(GAN):
             return
         self.stage = stage
         for optimizer in (self.g_optimizer, self.d_optimizer):
-            optimizer.learning_rate = stage.rate
+            optimizer.learning_rate = stage.rate * (self.ttur if optimizer is self.d_optimizer else 1.0)
             inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
             if step == stage.first_step:
                 for variable in inner.variables:
@@ -297,7 +299,7 @@ class ProGANConfig(GANConfig):
         return progan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
-        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), **self.gan_options())
+        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), ttur=self.ttur, **self.gan_options())
         gan.compile()
         return gan
 

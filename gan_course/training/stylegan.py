@@ -93,6 +93,7 @@ class StyleGANConfig(ProGANConfig):
         return stylegan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
-        gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), mixing=self.mixing, **self.gan_options())
+        options = dict(ttur=self.ttur, mixing=self.mixing) | self.gan_options()
+        gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), **options)
         gan.compile()
         return gan

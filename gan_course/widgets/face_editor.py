@@ -27,6 +27,15 @@ GROUPS = {  # as in the article; what a generator has no axis for is left out, a
 REACH = 8  # steps from the middle of a slider to its end
 TOGETHER = 1.0  # seconds: changes of one slider that come quicker are one change for 'undo'
 
+
+def grouped(names):
+    """Return {title: names} of the groups that have any of `names`; the last is 'more'."""
+    groups = {title: [name for name in members if name in names] for title, members in GROUPS.items()}
+    known = {name for members in groups.values() for name in members}
+    groups["more"] = [name for name in names if name not in known]
+    return {title: members for title, members in groups.items() if members}
+
+
 SCRIPT = """
 function render({ model, el }) {
   const row = document.createElement("div");
@@ -332,9 +341,7 @@ class FaceEditor:
         )
         load = button("load", lambda _: self.load(settings_file()), "take the settings of this file")
 
-        shown = {title: [n for n in names if n in self.axes.names] for title, names in GROUPS.items()}
-        rest = [n for n in self.axes.names if not any(n in names for names in shown.values())]
-        shown = {title: names for title, names in (shown | {"more": rest}).items() if names}
+        shown = grouped(self.axes.names)
         tabs = widgets.Tab([widgets.VBox([row(name) for name in names]) for names in shown.values()])
         for i, title in enumerate(shown):
             tabs.set_title(i, title)

@@ -1,0 +1,119 @@
+"""From slider to picture on the web page: how long one change takes in a browser, on this computer's processor.
+
+    python benchmarks/page.py [--weights progan-toon-64] [--axes AXES.npz] [--changes 200] [--browser /usr/bin/chromium]
+
+Writes the page to a temporary folder, opens it as a file in Chromium without a window, moves a slider, and measures the time from
+the 'input' event to the new picture on the canvas, next frame included. Goal: 95% of the changes within 50 ms at 64x64.
+Also: the CPU time of the page's thread, which does all of this work (on a busy computer it tells what an idle one would take); the
+seconds from opening the file to the first face; and the size of the file.
+
+Without --axes they are found anew, from 500 faces: how good they are changes no time. Needs Playwright and a Chromium.
+Writes results/page.json beside this file.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+MOVE = """
+async (amount) => {
+  const face = document.getElementById("face"), slider = document.getElementById("axis-Smiling");
+  const drawn = new Promise((done) => face.addEventListener("drawn", done, { once: true }));
+  const begin = performance.now();
+  slider.value = amount;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  await drawn;
+  const computed = performance.now() - begin;
+  await new Promise(requestAnimationFrame);
+  return [computed, performance.now() - begin];
+}
+"""
+
+
+def measure(index, changes, browser):
+    """Return (seconds to the first face, then lists in milliseconds: CPU time, to the picture, to the next frame)."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page()
+        begin = time.perf_counter()
+        page.goto(index.as_uri())
+        page.locator("#face[aria-label^='a generated face']").wait_for(timeout=600_000)
+        opened = time.perf_counter() - begin
+        tools = page.context.new_cdp_session(page)
+        tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def cpu():
+            metrics = tools.send("Performance.getMetrics")["metrics"]
+            return 1000 * next(x["value"] for x in metrics if x["name"] == "TaskDuration")
+
+        for i in range(10):  # the first are slower: the browser compiles
+            page.evaluate(MOVE, i)
+        times = []
+        for i in range(changes):
+            before = cpu()
+            computed, shown = page.evaluate(MOVE, (7 * i) % 80 - 40)
+            times.append((cpu() - before, computed, shown))
+        chromium.close()
+    return opened, *zip(*times, strict=True)
+
+
+def summary(times):
+    """Return median, 95% point and largest of milliseconds."""
+    p95 = statistics.quantiles(times, n=20)[-1]
+    return {"median": round(statistics.median(times), 1), "p95": round(p95, 1), "most": round(max(times), 1)}
+
+
+def report(out, load, **result):
+    """Write and print a result, with the computer's cores and how busy it was before."""
+    text = json.dumps(result | {"cores": os.cpu_count(), "load_before": round(load, 1)}, indent=1)
+    out.write_text(text + "\n")
+    print(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="progan-toon-64")
+    parser.add_argument("--axes", type=Path)
+    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--browser", default="/usr/bin/chromium", help="Chromium's program")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "page.json")
+    options = parser.parse_args()
+
+    from gan_course import pretrained
+    from gan_course.latent.axes import find_axes
+    from gan_course.training.classifier import attribute_network
+    from gan_course.widgets import page
+
+    axes = options.axes
+    if axes is None:
+        found = pretrained.find(options.weights)
+        axes = find_axes(found.network, *attribute_network("attributes-toon-steer"), count=500)
+    with tempfile.TemporaryDirectory() as folder:
+        index = page.write(options.weights, axes, Path(folder) / "site")
+        size, load = index.stat().st_size, psutil.getloadavg()[0]
+        opened, cpu, computed, shown = measure(index, options.changes, options.browser)
+
+    report(
+        options.out,
+        load,
+        what="milliseconds from a slider's 'input' event to the new picture on the canvas, ONNX Runtime Web, one thread",
+        weights=options.weights,
+        changes=options.changes,
+        cpu=summary(cpu),
+        picture=summary(computed),
+        picture_and_next_frame=summary(shown),
+        seconds_to_first_face=round(opened, 1),
+        page_bytes=size,
+    )
+
+
+if __name__ == "__main__":
+    main()

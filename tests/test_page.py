@@ -1,0 +1,482 @@
+"""The face editor as a page, in a real browser: the notebook's FaceEditor and the command line say what it must show.
+
+Needs Playwright and a Chromium (README, 'For instructors and contributors'), and once the internet for what npm holds.
+"""
+
+import json
+import os
+import queue
+import shutil
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from gan_course import pretrained
+from gan_course.__main__ import main
+from gan_course.data import npm
+from gan_course.errors import CourseError
+from gan_course.latent.axes import Axes, unit
+from gan_course.latent.sampling import fixed_latent
+from gan_course.models import dcgan, stylegan
+from gan_course.training.stylegan import StyleGANConfig
+from gan_course.weights import weights_sha256
+from gan_course.widgets import page as web
+from gan_course.widgets.face_editor import FaceEditor
+
+pytest.importorskip("tf2onnx")
+NAMES = ("Male", "Young", "Smiling", "No_Beard", "Rosy_Cheeks", "Goatee")
+CLOSE = 2  # of 255
+
+
+def axes_for(generator, d, space="z"):
+    random = np.random.default_rng(123)
+    rows = unit(random.normal(size=(6, d)) + 0.3 * random.normal(size=d))
+    rows[5] = unit(rows[3] + 0.001 * rows[0])  # Goatee is nearly No_Beard
+    return Axes(NAMES, rows, space, 1.0 if space == "z" else 0.7, "linear", 9, 0, weights_sha256(generator), "1")
+
+
+def find_browser():
+    """Return the program of a Chromium, or None. GAN_COURSE_BROWSER names one that lies elsewhere."""
+    names = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge".split()
+    return os.environ.get("GAN_COURSE_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as play:
+        program = find_browser() or play.chromium.executable_path
+        if not Path(program).exists():
+            pytest.skip(
+                "there is no Chromium; install one with 'apt-get install chromium' or 'playwright install chromium'"
+            )
+        opened = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def fetched(package):
+    try:
+        return npm.files(package)
+    except CourseError as error:
+        pytest.skip(f"npm cannot be reached: {error}")
+
+
+@pytest.fixture(scope="module")
+def progan():
+    generator = pretrained.load("progan-toon-64")
+    return generator, axes_for(generator, 128)
+
+
+@pytest.fixture(scope="module")
+def folder(progan, tmp_path_factory):
+    """A page of the shipped ProGAN, written by the command."""
+    fetched(npm.ONNX_RUNTIME)
+    place = tmp_path_factory.mktemp("page")
+    progan[1].save(place / "axes.npz")
+    assert (
+        main(["page", "--weights", "progan-toon-64", "--axes", str(place / "axes.npz"), "--out", str(place / "site")])
+        == 0
+    )
+    return place / "site"
+
+
+class Visit:
+    """A page that is open: what it asked for, what it complained of, and what it shows."""
+
+    def __init__(self, browser, address, **options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.requests, self.complaints = [], []
+        self.context.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(address)
+        self.ready()
+
+    def ready(self):
+        self.page.locator("#words", has_text=":").wait_for(timeout=240_000)
+        self.page.evaluate("""() => {
+            const face = document.getElementById("face");
+            window.drawn = 0;
+            face.addEventListener("drawn", () => window.drawn++);
+            return new Promise((done) => {
+                if (face.ariaLabel !== "no face yet") done();
+                else face.addEventListener("drawn", done, { once: true });
+            });
+        }""")
+
+    def act(self, action):
+        """Do something that changes the picture; return how many pictures were drawn."""
+        before = self.page.evaluate("window.drawn")
+        action()
+        for _ in range(1200):
+            if self.page.evaluate("window.drawn") > before:
+                break
+            self.page.wait_for_timeout(50)
+        self.page.wait_for_timeout(100)  # one too many would come now
+        return self.page.evaluate("window.drawn") - before
+
+    def pixels(self, canvas="face"):
+        width, data = self.page.evaluate(
+            "(id) => { const c = document.getElementById(id); const w = c.width;"
+            " return [w, Array.from(c.getContext('2d').getImageData(0, 0, w, w).data)]; }", canvas
+        )  # fmt: skip
+        return np.array(data, "uint8").reshape(width, width, 4)[..., :3]
+
+    def slide(self, name, amount):
+        """Move a slider as a hand does: the browser sends 'input'."""
+        self.page.locator(f"#axis-{name}").evaluate(
+            "(s, x) => { s.value = x; s.dispatchEvent(new Event('input', { bubbles: true })); }", amount
+        )
+
+    def button(self, name):
+        return self.page.get_by_role("button", name=name, exact=True)
+
+
+@pytest.fixture
+def visit(browser, folder):
+    opened = Visit(browser, (folder / "index.html").as_uri())
+    yield opened
+    opened.context.close()
+    assert opened.complaints == []
+
+
+@pytest.fixture
+def editor(progan):
+    return FaceEditor(*progan, seed=0)
+
+
+def same(seen, wanted):
+    difference = np.abs(seen.astype(int) - wanted.astype(int))
+    assert difference.max() <= CLOSE, (difference.max(), difference.mean())
+
+
+def different(a, b):
+    assert np.abs(a.astype(int) - b.astype(int)).max() > 4 * CLOSE
+
+
+# --- the picture and the arithmetic ------------------------------------------------------------------------
+
+
+def test_the_page_draws_the_faces_of_keras(visit, editor):
+    for seed in (0, 3, 123456, 2**32 - 1):
+        editor.change(seed=seed)
+        if seed:
+            visit.act(lambda seed=seed: (visit.page.fill("#seed", str(seed)), visit.page.press("#seed", "Enter")))
+        same(visit.pixels(), editor.pictures()[1])
+    different(visit.pixels(), FaceEditor(editor.generator, editor.axes, seed=0).pictures()[1])
+
+
+def test_sliders_and_locks_move_the_face_as_in_the_notebook(visit, editor):
+    start = visit.pixels()
+    visit.page.locator("details").evaluate_all("all => all.forEach((d) => d.open = true)")
+    for there, here, changes in (
+        (lambda: visit.slide("Male", 10), lambda: editor.set("Male", 10), True),
+        (lambda: visit.button("lock Male").click(), lambda: editor.lock("Male"), False),
+        (lambda: visit.slide("Smiling", 40), lambda: editor.set("Smiling", 40), True),
+        (lambda: visit.slide("Young", -35), lambda: editor.set("Young", -35), True),
+        (lambda: visit.button("more Rosy Cheeks").click(), lambda: editor.set("Rosy_Cheeks", 5), True),
+        (lambda: visit.slide("Goatee", 30), lambda: editor.set("Goatee", 30), True),
+        (lambda: visit.button("lock No Beard").click(), lambda: editor.lock("No_Beard"), True),  # no more Goatee
+    ):
+        before = visit.pixels()
+        assert visit.act(there) == 1  # one picture for one change
+        here()
+        same(visit.pixels(), editor.pictures()[1])
+        if changes:
+            different(visit.pixels(), before)
+        else:
+            same(visit.pixels(), before)
+    different(visit.pixels(), start)
+    assert visit.page.locator("#axis-Male").is_disabled() and visit.page.locator("#axis-Goatee").is_disabled()
+    assert visit.page.get_by_text("leaves nothing of this axis").count() == 1
+    assert visit.page.locator("#axis-Smiling").is_enabled()
+    # The lock is not without effect: unlocked, the same sliders give another face.
+    there = visit.pixels()
+    visit.act(lambda: visit.button("lock Male").click())
+    different(visit.pixels(), there)
+
+
+def test_undo_redo_reset_and_compare(visit):
+    begin = visit.pixels()
+    assert visit.button("undo").get_attribute("aria-disabled") == "true"
+    visit.act(lambda: [visit.slide("Smiling", x) for x in (10, 20, 30)])  # dragged: one change
+    smiling = visit.pixels()
+    visit.act(lambda: visit.button("lock Young").click())
+    visit.act(lambda: visit.slide("Male", -30))
+    last = visit.pixels()
+    different(last, smiling)
+    visit.act(lambda: visit.button("undo").click())
+    visit.act(lambda: visit.page.keyboard.press("Control+z"))
+    np.testing.assert_array_equal(visit.pixels(), smiling)
+    assert visit.button("lock Young").get_attribute("aria-pressed") == "false"
+    visit.act(lambda: visit.button("undo").click())
+    np.testing.assert_array_equal(visit.pixels(), begin)
+    for _ in range(3):
+        visit.act(lambda: visit.button("redo").click())
+    np.testing.assert_array_equal(visit.pixels(), last)
+
+    visit.page.check("#beside")
+    np.testing.assert_array_equal(visit.pixels("start"), begin)
+    assert visit.page.locator("#start").is_visible()
+    visit.button("show start").click()
+    np.testing.assert_array_equal(visit.pixels(), begin)
+    assert visit.page.locator("#face").get_attribute("aria-label") == "the face at the start"
+    visit.button("show start").click()
+    visit.page.locator("#face").hover()
+    visit.page.mouse.down()
+    np.testing.assert_array_equal(visit.pixels(), begin)
+    visit.page.mouse.up()
+    np.testing.assert_array_equal(visit.pixels(), last)
+
+    visit.act(lambda: visit.button("reset").click())
+    np.testing.assert_array_equal(visit.pixels(), begin)
+    assert visit.button("lock Young").get_attribute("aria-pressed") == "true"  # the locks stay
+    seed = visit.page.input_value("#seed")
+    visit.act(lambda: visit.button("random face").click())
+    assert visit.page.input_value("#seed") != seed
+
+
+def test_a_stylegan_moves_some_layers_in_w(browser, tmp_path):
+    fetched(npm.ONNX_RUNTIME)
+    keras.utils.set_random_seed(0)
+    generator = stylegan.build_generator(16, 8, base=128, max_width=16, mapping=2, spread=1.0)
+    axes = axes_for(generator, 8, "w")
+    config = StyleGANConfig(data="toon", resolution=16, latent_dim=8)
+    found = pretrained.Found(generator, config, {"kind": "run", "name": "<mine>", "step": 7})
+    site = web.site(found, axes)
+    assert not site.photographs and "&lt;mine&gt;" in web.save(site, tmp_path / "site").read_text(encoding="utf-8")
+    visit, editor = (
+        Visit(browser, (tmp_path / "site" / "index.html").as_uri() + "#seed=5"),
+        FaceEditor(generator, axes, seed=5),
+    )
+    same(visit.pixels(), editor.pictures()[1])
+    editor.set("Smiling", 3)
+    visit.act(lambda: visit.slide("Smiling", 3))
+    whole = visit.pixels()
+    same(whole, editor.pictures()[1])
+    editor.change(layers=(2, 3))
+    visit.page.fill("#first", "2")
+    visit.act(lambda: visit.page.press("#first", "Enter"))
+    visit.page.fill("#last", "3")
+    visit.act(lambda: visit.page.press("#last", "Enter"))
+    same(visit.pixels(), editor.pictures()[1])
+    different(visit.pixels(), whole)
+    visit.page.fill("#last", "1")
+    visit.page.press("#last", "Enter")
+    assert "the smaller one first" in visit.page.inner_text("#said")
+    # A projected face of one's own comes as settings of the notebook's editor.
+    own = FaceEditor(generator, axes, start=np.random.default_rng(1).normal(size=(1, 6, 8)).astype("float32"))
+    own.set("Male", 2)
+    _, settings = own.save(tmp_path / "own.png")
+    visit.act(lambda: visit.page.set_input_files("#load", settings))
+    same(visit.pixels(), own.pictures()[1])
+    visit.context.close()
+    assert visit.complaints == []
+
+
+def test_a_network_that_was_never_called_is_exported():
+    assert len(web.to_onnx(dcgan.build_generator(16, 8, 4, 8))) > 1000
+
+
+def test_a_dcgan_and_photographs(tmp_path):
+    fetched(npm.ONNX_RUNTIME)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    found = pretrained.find("dcgan-celeba-64")
+    site = web.site(found, axes_for(found.network, 64))
+    session = onnxruntime.InferenceSession(site.draw)
+    z = fixed_latent(4, 64)
+    (pictures,) = session.run(None, {session.get_inputs()[0].name: z})
+    np.testing.assert_allclose(pictures, np.asarray(found.network(z, training=False)), rtol=0, atol=2 * CLOSE / 255)
+    stored = sum(w.size for w in found.network.get_weights())
+    assert len(site.draw) < 2.2 * stored  # float16
+    text = web.save(site, tmp_path / "site").read_text(encoding="utf-8")
+    assert "non-commercial research and education only" in text and "people who were not asked" in text.replace(
+        "\n", " "
+    )
+    assert (tmp_path / "site/card.md").read_text().startswith("# Model card: `dcgan-celeba-64`")
+
+
+# --- state, files, and the world outside -----------------------------------------------------------------------
+
+
+def test_an_address_shows_the_same_face(visit, browser, folder):
+    visit.act(lambda: visit.slide("Smiling", 20))
+    visit.act(lambda: visit.button("lock Male").click())
+    visit.act(lambda: (visit.page.fill("#seed", "77"), visit.page.press("#seed", "Enter")))
+    visit.page.wait_for_timeout(600)
+    address = visit.page.url
+    assert address.endswith("#seed=77&Smiling=20&lock=Male")
+    other = Visit(browser, address)
+    np.testing.assert_array_equal(other.pixels(), visit.pixels())
+    assert other.button("undo").get_attribute("aria-disabled") == "true"
+    other.act(lambda: other.page.evaluate("location.hash = '#seed=77&Smiling=-20&Smile=3&lock=Beard&seed=x'"))
+    different(other.pixels(), visit.pixels())
+    said = other.page.inner_text("#said")
+    assert "Smile=3, lock=Beard, seed=x" in said
+    other.act(lambda: other.button("undo").click())
+    np.testing.assert_array_equal(other.pixels(), visit.pixels())
+    other.context.close()
+    assert other.complaints == []
+
+
+def test_pictures_and_settings_are_saved_and_come_back(visit, editor, tmp_path):
+    visit.act(lambda: visit.slide("Smiling", 20))
+    visit.act(lambda: visit.button("lock Male").click())
+    for name in ("picture", "settings"):
+        with visit.page.expect_download() as waiting:
+            visit.button(f"save {name}").click()
+        waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "face-0.png"))[..., :3], visit.pixels())
+    editor.load(tmp_path / "face-0.json")  # in the notebook
+    same(visit.pixels(), editor.pictures()[1])
+    editor.set("Young", -15)
+    _, settings = editor.save(tmp_path / "mine.png")
+    visit.act(lambda: visit.page.set_input_files("#load", settings))  # and back
+    same(visit.pixels(), editor.pictures()[1])
+
+    good, before = json.loads(settings.read_text()), visit.pixels()
+    for wrong, says in (
+        ("{", "holds no settings"),
+        (good | {"weights_sha256": "0"}, "another generator"),
+        (good | {"seed": -1}, "the seed is -1"),
+        (good | {"seed": None}, "holds no settings"),  # and no start
+        (good | {"amounts": {"Smile": 1}}, "no axis 'Smile'"),
+        (good | {"amounts": {"Male": 99}}, "an amount is 99"),
+        (good | {"layers": [0, 1]}, "the layers are"),
+    ):
+        settings.write_text(wrong if isinstance(wrong, str) else json.dumps(wrong))
+        visit.page.locator("#said").evaluate("(x) => x.textContent = ''")
+        visit.page.set_input_files("#load", settings)
+        visit.page.locator("#said", has_text="'mine.json'").wait_for()
+        assert says in visit.page.inner_text("#said")
+        np.testing.assert_array_equal(visit.pixels(), before)
+    own = FaceEditor(editor.generator, editor.axes, start=fixed_latent(1, 128, 9))
+    own.set("Young", 10)
+    own.save(tmp_path / "own.png")
+    visit.act(lambda: visit.page.set_input_files("#load", tmp_path / "own.json"))
+    same(visit.pixels(), own.pictures()[1])
+
+
+def test_no_request_leaves_the_folder(browser, folder):
+    with web.server(folder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        home = f"http://127.0.0.1:{server.server_port}/"
+        visit = Visit(browser, home)
+        visit.act(lambda: visit.slide("Smiling", 20))
+        asked = [url for url in visit.requests if not url.startswith(("blob:", "data:"))]
+        assert asked == [home]
+        for link in visit.page.locator("a[href$='.md'], a[href$='.txt']").all():
+            assert visit.context.request.get(home + link.get_attribute("href")).ok
+        refused = visit.page.evaluate("fetch(location.href).then(() => 'sent', (error) => error.name)")
+        assert refused == "TypeError"  # the page forbids itself every request
+        visit.context.close()
+        server.shutdown()
+    assert all("Content Security Policy" in line or "connect-src" in line for line in visit.complaints)
+
+
+def test_it_runs_inside_a_page_that_trusts_it_little(browser, folder, tmp_path):
+    """As in JupyterLab, which shows a page in a frame that may run scripts and nothing else."""
+    (folder.parent / "frame.html").write_text('<iframe sandbox="allow-scripts" src="site/index.html"></iframe>')
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto((folder.parent / "frame.html").as_uri())
+    inside = page.frame_locator("iframe")
+    inside.locator("#words", has_text=":").wait_for(timeout=240_000)
+    inside.locator("#axis-Smiling").press("ArrowRight")
+    inside.locator("#face[aria-label*='Smiling +1']").wait_for()
+    page.wait_for_timeout(600)
+    assert complaints == []
+    page.close()
+
+
+# --- for everyone -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_accessible(browser, folder, scheme, width):
+    axe = (fetched(npm.AXE) / "axe.min.js").read_text(encoding="utf-8")
+    visit = Visit(
+        browser, (folder / "index.html").as_uri(), color_scheme=scheme, viewport={"width": width, "height": 800}
+    )
+    visit.act(lambda: visit.button("lock No Beard").click())
+    visit.page.locator("details").evaluate_all("all => all.forEach((d) => d.open = true)")
+    visit.page.evaluate(axe)
+    found = visit.page.evaluate("axe.run()")
+    told = [(v["id"], v["impact"], [n["html"] for n in v["nodes"]]) for v in found["violations"]]
+    assert told == []
+    assert len(found["passes"]) > 15 and any(rule["id"] == "color-contrast" for rule in found["passes"])
+    wide, seen = visit.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide <= seen  # nothing sticks out
+    visit.context.close()
+
+
+def test_the_keyboard_is_enough(visit):
+    page = visit.page
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.ariaLabel || document.activeElement.tagName"
+            )
+        )
+        if "axis-Smiling" in reached:
+            break
+    for wanted in ("random", "seed", "hold", "beside", "load", "strength", "axis-Male", "lock Male", "axis-Smiling"):
+        assert wanted in reached, (wanted, reached)
+    visit.act(lambda: page.keyboard.press("ArrowRight"))
+    slider = page.locator("#axis-Smiling")
+    assert slider.get_attribute("aria-valuetext") == "+1 degrees"
+    assert page.get_by_role("slider", name="Smiling").count() == 1
+    assert page.locator("#face").get_attribute("aria-label") == "a generated face, Smiling +1"
+    page.locator("#words", has_text="seed 0: Smiling +1").wait_for()
+    page.keyboard.press("Tab")
+    visit.act(lambda: page.keyboard.press("Enter"))  # plus
+    assert slider.get_attribute("aria-valuetext") == "+6 degrees"
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------
+
+
+def test_the_command_serves_the_page_until_it_is_stopped(tmp_path, monkeypatch, capsys):
+    (tmp_path / "index.html").write_text("the page")
+    monkeypatch.setattr(web, "write", lambda weights, axes, out: out / "index.html")
+    got = queue.Queue()
+
+    def visit(address):
+        threading.Thread(target=lambda: got.put(requests.get(address, timeout=60).text)).start()
+
+    def one_visit(server):
+        server.handle_request()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", visit)
+    monkeypatch.setattr(web.ThreadingHTTPServer, "serve_forever", one_visit)
+    assert main(["page", "--weights", "x", "--axes", "y.npz", "--out", str(tmp_path), "--serve"]) == 0
+    assert got.get(timeout=60) == "the page" and "http://127.0.0.1:" in capsys.readouterr().out
+
+
+def test_mistakes_are_told_and_nothing_is_written(progan, tmp_path, refused, monkeypatch):
+    fetched(npm.ONNX_RUNTIME)
+    good = tmp_path / "axes.npz"
+    progan[1].save(good)
+    command = ["page", "--weights", "progan-toon-64", "--axes", str(good), "--out"]
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("mine")
+    refused(main([*command, str(full)]), full, "other files", "new folder")
+    refused(
+        main(["page", "--weights", "dcgan-toon-64", "--axes", str(good), "--out", str(tmp_path / "a")]), "other weights"
+    )
+    monkeypatch.setattr(web, "find_spec", lambda name: None)
+    refused(main([*command, str(tmp_path / "a")]), "tf2onnx", "pip install")
+    assert not (tmp_path / "a").exists() and [x.name for x in full.iterdir()] == ["thesis.txt"]
