@@ -34,9 +34,9 @@ from gan_course import metrics, show, systems
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write
 from gan_course.latent.sampling import fixed_latent
-from gan_course.training.classifier import attribute_network
 from gan_course.models import stylegan
 from gan_course.training import growing
+from gan_course.training.classifier import attribute_network
 from gan_course.training.stylegan import StyleGAN
 
 PROGAN = dict(mapping=0, style=None, constant=False, noise=False, mixing=0.0)
