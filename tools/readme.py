@@ -31,8 +31,6 @@ PROFILES = ("laptop", "gpu", "smoke")
 
 # Lessons to come: notebook, title, what the student does there. All others stand in tools/lessons.
 COMING = (
-    ("06_stylegan", "StyleGAN, part by part", "mapping network, styles, noise; mix two faces"),
-    ("07_steering", "Steering a face", "find the axes of age, smile and glasses in a trained GAN (TL-GAN)"),
     ("08_text_to_face", "Text to face", "write a sentence, get a face"),
     ("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
     ("10_whose_faces", "Whose faces?", "ask what a face generator learned from whom, and what it may be used for"),
