@@ -27,7 +27,7 @@ if not (find_spec("myst_nb") and find_spec("sphinx_book_theme")):
     pytest.skip("the extra 'site' is not installed", allow_module_level=True)
 
 LESSONS = ["00_start_here", "03_measuring_faces"]
-SOURCES = ["README.md", "notebooks/glossary.md", *(f"notebooks/{name}.ipynb" for name in LESSONS)]
+SOURCES = ["README.md", "CONTRIBUTING.md", "notebooks/glossary.md", *(f"notebooks/{name}.ipynb" for name in LESSONS)]
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +120,10 @@ def test_no_link_and_no_picture_is_broken(site, pages):
 
 
 def test_links_to_other_files_go_to_the_repository(pages):
-    links = {a["href"] for a in pages["index.html"].find_all("a", href=True)}
-    for path in ("LICENSE", "pyproject.toml", "tools/form.py"):
+    for page, path in (("index", "LICENSE"), ("CONTRIBUTING", "pyproject.toml"), ("CONTRIBUTING", "tools/form.py")):
+        links = {a["href"] for a in pages[f"{page}.html"].find_all("a", href=True)}
         assert f"{readme.repository()}/blob/main/{path}" in links
+    links = {a["href"] for a in pages["index.html"].find_all("a", href=True)}
     assert "notebooks/00_start_here.html" in links and "#colab" in links
 
 
