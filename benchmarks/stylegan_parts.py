@@ -20,7 +20,6 @@ on a free machine a little less than minutes on the clock. Compiling counts, mea
 """
 
 import argparse
-import json
 import os
 import time
 import warnings
@@ -29,10 +28,10 @@ from pathlib import Path
 from gan_course import backend  # noqa: F401  isort: skip  (before Keras)
 import keras
 import numpy as np
+from grown import every_run
 
 from gan_course import metrics, show, systems
 from gan_course.errors import CourseError, CourseWarning
-from gan_course.files import atomic_write
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import stylegan
 from gan_course.training import growing
@@ -191,26 +190,10 @@ def main():
     parser.add_argument("--sheets", type=Path, help="a folder for a sheet of faces of each run")
     options = parser.parse_args()
     keys = ("resolution", "width", "rate", "minutes", "count", "pairs", "faces")
-    results = {"settings": {key: getattr(options, key) for key in keys} | {"data": options.data.name}, "runs": {}}
-    if options.out and options.out.exists():
-        known = json.loads(options.out.read_text())
-        if known["settings"] != results["settings"]:
-            parser.error(f"{options.out} holds runs of {known['settings']}; choose another --out.")
-        results = known
-    for seed in range(options.seeds):
-        for way in options.ways:
-            name = f"{way}, seed {seed}"
-            if name in results["runs"]:
-                continue
-            keras.backend.clear_session()
-            results["runs"][name], sheet = run(way, options, seed)
-            row = results["runs"][name]
-            print(name, {key: row[key] for key in ("pictures", "ffd", "recall")}, flush=True)
-            if options.sheets:
-                show.save(options.sheets / f"{name.replace(', ', '-').replace(' ', '_')}.png", sheet)
-            if options.out:
-                with atomic_write(options.out) as partial:
-                    partial.write_text(json.dumps(results, indent=1) + "\n")
+    asked = {key: getattr(options, key) for key in keys}
+    results = every_run(
+        parser, options, asked, run, lambda row: {key: row[key] for key in ("pictures", "ffd", "recall")}
+    )
     print(*table(results, options.ways), sep="\n")
 
 
