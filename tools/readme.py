@@ -7,12 +7,14 @@ Made from `[project.urls] Repository` in pyproject.toml: badges, "Open in Colab"
 set-up cell of each notebook. Made from benchmarks/results/lessons.json (tools/lessons.py writes it): minutes and
 memory. Made from gan_course.__version__: the version in CITATION.cff. Made from section 5 of lesson 04, with its
 stored pictures: the page notebooks/reading_the_curves.md. Made from tools/lessons/NAME.toml (see form.py): a lesson's
-first and last cell. Made from notebooks/glossary.md (see glossary.py): the links of terms. Needs nothing but Python.
+first and last cell. Made from notebooks/glossary.md (see glossary.py): the links of terms. Made from the lessons: the
+plans, core paths and quizzes in INSTRUCTORS.md. Needs nothing but Python.
 """
 
 import argparse
 import base64
 import json
+import math
 import re
 import sys
 import tomllib
@@ -29,8 +31,6 @@ PROFILES = ("laptop", "gpu", "smoke")
 
 # Lessons to come: notebook, title, what the student does there. All others stand in tools/lessons.
 COMING = (
-    ("06_stylegan", "StyleGAN, part by part", "mapping network, styles, noise; mix two faces"),
-    ("07_steering", "Steering a face", "find the axes of age, smile and glasses in a trained GAN (TL-GAN)"),
     ("08_text_to_face", "Text to face", "write a sentence, get a face"),
     ("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
     ("10_whose_faces", "Whose faces?", "ask what a face generator learned from whom, and what it may be used for"),
@@ -110,6 +110,85 @@ def lesson_table():
         + "Memory is the most that the lesson's processes held at once.",
     ]
     return "\n".join(rows + note)
+
+
+# --- INSTRUCTORS.md -----------------------------------------------------------------------------------
+
+DAYS = ((0, 1, 2, 3), (4, 5, 6, 7))  # the lessons of the workshop
+START, BREAK, LUNCH = 9 * 60, 15, 60  # minutes; lunch comes after a day's second lesson
+
+
+def numbered():
+    """Return {number: name} of the lessons that stand, and {number: (title, what)} of those to come."""
+    standing = {int(name[:2]): name for name in form.names() if name[0].isdigit()}
+    return standing, {int(name[:2]): (title, what) for name, title, what in COMING}
+
+
+def core_minutes(number):
+    """Return (read, run, do) of a lesson's core path; for a lesson to come, all the minutes that it may take."""
+    name = numbered()[0].get(number)
+    return times(read(ROOT / f"notebooks/{name}.ipynb"), name)["core"] if name else (form.CORE_MINUTES, 0, 0)
+
+
+def sessions():
+    standing, coming = numbered()
+    rows = [
+        "| session | lesson | core path | all of it on the machine (`laptop`) | left of 90 min |",
+        "|---|---|---|---|---|",
+    ]
+    for number in sorted(standing | coming):
+        session = number or "before"
+        if number in coming:
+            rows.append(f"| {session} | {number:02} {coming[number][0]} | to come | | |")
+            continue
+        name, total = standing[number], round(sum(core_minutes(number)))
+        record = results().get((name, "laptop"))
+        link = f"[{form.label(name)}](notebooks/{name}.ipynb)"
+        left = f"{form.CORE_MINUTES - total} min" if number else "-"
+        rows.append(f"| {session} | {link} | {total} min | {cost(record) if record else 'not measured'} | {left} |")
+    return "\n".join(rows)
+
+
+def workshop():
+    standing, coming = numbered()
+    rows = ["| day | from | to | lesson |", "|---|---|---|---|"]
+    for day, lessons_of_day in enumerate(DAYS, 1):
+        now = START
+        for place, number in enumerate(n for n in lessons_of_day if n in standing | coming):
+            end = now + 5 * math.ceil(sum(core_minutes(number)) / 5)
+            title = form.label(standing[number]) if number in standing else f"{number:02} {coming[number][0]} (to come)"
+            rows.append(f"| {day} | {now // 60}:{now % 60:02} | {end // 60}:{end % 60:02} | {title} |")
+            now = end + (LUNCH if place == 1 else BREAK)
+    return "\n".join(rows)
+
+
+def core_path(number):
+    """Return a lesson's core path, section by section, and its quiz, both folded."""
+    standing, coming = numbered()
+    if number in coming:
+        return f"*To come*: {coming[number][1]}."
+    name = standing[number]
+    reading, machine, _ = core_minutes(number)
+    parts = [s for s in form.sections(read(ROOT / f"notebooks/{name}.ipynb")) if s.mark == "core"]
+    rows = [(s.title, s.words / form.WORDS_PER_MINUTE, s.exercise + s.predictions) for s in parts]
+    rows.append(("Header, *What to remember*, quiz", reading - sum(row[1] for row in rows), 0))
+    table = [f"| {title} | {words:.1f} | {do or ''} |" for title, words, do in rows]
+    measured = f"{machine:.1f} min" if machine else "not measured"
+    quiz = [
+        f"{i}. {q['question'].strip()} **Answer:** {q['answer'].strip()}"
+        for i, q in enumerate(form.words(name)["quiz"], 1)
+    ]
+    return "\n".join(
+        [
+            f"<details>\n<summary>Core path: {sum(core_minutes(number)):.0f} minutes, section by section</summary>\n",
+            "| section | read | do |\n|---|---|---|",
+            *table,
+            f"\nThe machine, in the core path: {measured}.\n\n</details>\n",
+            "<details>\n<summary>Quiz with answers</summary>\n",
+            *quiz,
+            "\n</details>",
+        ]
+    )
 
 
 def clone():
@@ -237,6 +316,14 @@ def expected():
     parts["colab"] = badge("notebooks/00_start_here.ipynb")
     for name, new in parts.items():
         text = fill(text, name, new, "README.md")
+    yield path, text
+
+    path = ROOT / "INSTRUCTORS.md"
+    text = path.read_text(encoding="utf-8")
+    parts = {"sessions": sessions(), "workshop": workshop()}
+    parts |= {f"lesson-{number:02}": core_path(number) for lessons in numbered() for number in lessons}
+    for name, new in parts.items():
+        text = fill(text, name, new, "INSTRUCTORS.md")
     yield path, text
 
     path = ROOT / "CITATION.cff"

@@ -298,8 +298,11 @@ class ProGANConfig(GANConfig):
     def discriminator(self):
         return progan.build_discriminator(self.resolution, self.base, self.max_width)
 
+    def gan_options(self):
+        return super().gan_options() | {"ttur": self.ttur}
+
     def trainer(self):
-        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), ttur=self.ttur, **self.gan_options())
+        gan = GrowingGAN(self.network(), self.discriminator(), self.schedule(), **self.gan_options())
         gan.compile()
         return gan
 

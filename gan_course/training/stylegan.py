@@ -8,7 +8,7 @@ from keras import ops
 from gan_course.backend import no_gradient
 from gan_course.latent import sampling
 from gan_course.models import stylegan
-from gan_course.training.base import FROM_0, WHOLE, option, require
+from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, option, require
 from gan_course.training.growing import GrowingGAN, ProGANConfig
 
 AVERAGE_DECAY = 0.995  # of w, for a step
@@ -68,6 +68,9 @@ class StyleGANConfig(ProGANConfig):
     """The course's StyleGAN (lesson 06)."""
 
     model: str = "stylegan"
+    # Weights of size 1 move slowly in a short training, and D must not lag behind (benchmarks/README.md).
+    rate: float = option(8e-3, "Adam's learning rate of the generator", ABOVE_0, steered=True)
+    ttur: float = option(2.0, "D's learning rate in multiples of --rate: two time scales", ABOVE_0, steered=True)
     mapping: int = option(4, "layers of the mapping network", WHOLE)
     style: str = option("adain", "how a style steers a layer: adain or modulated (StyleGAN2)")
     d_network: str = option(
@@ -93,7 +96,6 @@ class StyleGANConfig(ProGANConfig):
         return stylegan.build_discriminator(self.resolution, self.base, self.max_width)
 
     def trainer(self):
-        options = dict(ttur=self.ttur, mixing=self.mixing) | self.gan_options()
-        gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), **options)
+        gan = StyleGAN(self.network(), self.discriminator(), self.schedule(), mixing=self.mixing, **self.gan_options())
         gan.compile()
         return gan
