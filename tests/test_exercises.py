@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from sklearn.linear_model import LinearRegression
 
 from gan_course import layers, losses, metrics
-from gan_course.data import points
+from gan_course.data import captions, points
 from gan_course.data.pipeline import crop_box
 from gan_course.exercises import (
     convolutions,
@@ -28,6 +28,7 @@ from gan_course.exercises import (
     pictures,
     steering,
     styles,
+    text,
     yours_or_ours,
 )
 from gan_course.exercises.engine import Exercise, NotYet, run
@@ -37,7 +38,7 @@ from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
 from gan_course.training.gan import GAN
 
-MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering)
+MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text)
 RNG = np.random.default_rng(0)
 EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
 
@@ -266,6 +267,10 @@ RIGHT = {
     "lock": [lambda a, locked: axes.disentangle(a, locked)[0], with_least_squares],
     "leakage_at_flip": [by_flips],
     "brightness": [lambda x: [np.mean(picture) for picture in x], lambda x: ops.mean(x, axis=(1, 2, 3))],
+    "to_numbers": [lambda w, k, n: captions.Reader(k, n)([" ".join(w)])[0]],
+    "divergence": [lambda m, v: np.mean(np.sum(0.5 * (m * m + np.expm1(v) - v), axis=1))],
+    "critic_loss": [text.right_critic_loss, lambda r, f, w: 0.5 * (d_loss(r, f) + d_loss(r, w))],
+    "agreement": [metrics.agreement],
 }  # fmt: skip
 
 
@@ -325,6 +330,10 @@ OTHERS = [
     ("nearest", lambda f, t, k: (growing._nearest(f, t, k)[0] * 1.0, growing._nearest(f, t, k)[1]), "float64, not integer"),
     ("nearest", lambda f, t, k: [np.where(x > 0, x, np.nan) if i else x for i, x in enumerate(by_products(f, t, k))], "exact copies"),
     ("nearest", lambda f, t, k: (by_products(f, t, k)[0], by_products(f, t, k)[1].round()), "you return (3, 6) for 'distances'"),
+    ("to_numbers", lambda w, k, n: [k.index(x) + 2 for x in w] + [0] * (n - len(w)), "ValueError"),
+    ("divergence", lambda m, v: 0.5 * np.mean(np.sum(m**2 + np.exp(v) - v, 1)), "it should be"),
+    ("critic_loss", lambda r, f, w: 2 * text.right_critic_loss(r, f, w), "mean softplus(-right)"),
+    ("agreement", lambda s, t: 1.0, "Of all things that are told"),
     ("even_times", lambda t, f, n: np.interp(np.linspace(0, 1, n), np.diff(f, axis=1)[0], t), "one number for each of `times`"),
     ("even_times", lambda t, f, n: growing._even_times(t, f, n) ** 1.1, "Equal parts of the whole way"),
     ("adain", lambda x, s, b: styles._adain(x, s, b, root=np.sqrt), "1e-8"),
