@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -55,8 +56,25 @@ def sample(options):
         raise CourseError(f"--seed is {options.seed}; give 0 or more.")
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
-    show.save(options.out, show.sheet(pretrained.find(options.name).sample(options.count, options.seed, options.psi)))
-    print(f"{options.count} faces are in {options.out}.")
+    texts = getattr(options, "text", None)
+    show.save(options.out, _sheet(pretrained.find(options.name), texts, options))
+    print(f"{options.count * len(texts or [''])} faces are in {options.out}.")
+
+
+def _sheet(found, texts, options):
+    """Return a picture of faces; with sentences, a row for each, and say what was understood of it."""
+    from gan_course import show
+    from gan_course.training.text import captioned
+
+    if texts is None:
+        return show.sheet(found.sample(options.count, options.seed, options.psi))
+    found.must_read()
+    understood = [found.config.understand(found.network, text) for text in texts]  # all, before the work
+    for text, one in zip(texts, understood, strict=True):
+        print(f"'{textwrap.shorten(text, 60)}': {one}.")
+    return captioned({
+        textwrap.shorten(text, 130): found.sample(options.count, options.seed, options.psi, [text]) for text in texts
+    })  # fmt: skip
 
 
 def _evaluate_edits(options):
@@ -312,6 +330,13 @@ def parser(systems=True):
     p.add_argument("name", metavar="RUN|NAME", help="folder of a run, or the name of weights that the course ships")
     p.add_argument("--count", type=int, default=36, help="how many faces")
     p.add_argument("--seed", type=int, default=0, help="another seed draws other faces")
+    p.add_argument(
+        "--text",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="SENTENCE",
+        help="text: what to draw, such as 'A man with a beard.'; may be repeated",
+    )
     p.add_argument("--psi", type=float, default=1.0, help="StyleGAN: below 1, more usual faces and fewer kinds of them")
     p.add_argument("--out", type=path, default=Path("sheet.png"), help="the picture to write")
     p.set_defaults(run=sample)

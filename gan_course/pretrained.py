@@ -48,13 +48,25 @@ class Found:
     config: object
     about: dict
 
-    def sample(self, count, seed=0, psi=1.0):
-        """Return `count` pictures, uint8. psi: of StyleGAN's truncation; other networks have only 1."""
-        if psi == 1:
-            return self.config.sample(self.network, count, seed)
-        if not hasattr(self.network, "average"):
-            raise CourseError(f"A {self.config.model} has no average w to truncate to; leave out psi.")
-        return self.config.sample(self.network, count, seed, psi)
+    def sample(self, count, seed=0, psi=1.0, texts=None):
+        """Return `count` pictures, uint8. psi: of StyleGAN's truncation; other networks have only 1.
+
+        texts: sentences to draw in turn, for a network that reads.
+        """
+        chosen = {}
+        if texts:
+            self.must_read()
+            chosen["texts"] = texts
+        if psi != 1:
+            if not hasattr(self.network, "average"):
+                raise CourseError(f"A {self.config.model} has no average w to truncate to; leave out psi.")
+            chosen["psi"] = psi
+        return self.config.sample(self.network, count, seed, **chosen)
+
+    def must_read(self):
+        """Raise `CourseError` unless the network draws what a sentence says."""
+        if not self.config.reads:
+            raise CourseError(f"A {self.config.model} reads no sentences; give a network of the system 'text'.")
 
 
 def find(target):

@@ -95,6 +95,8 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
         say(source.summary("train"))
         for name, (old, new) in changed.items():
             say(f"{run} goes on from step {record['step']} with {name} {_short(new)} instead of {_short(old)}.")
+        if not record["step"]:
+            config.begin(trainer, source)
         for player in trainer.players:  # the checkpoint has brought back the old rate
             trainer.optimizer_of(player).learning_rate = config.rate_of(player)
         changes = kept.get("changes", []) + ([{"step": record["step"], **changed}] if changed else [])

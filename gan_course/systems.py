@@ -11,8 +11,10 @@ from gan_course.training.gan import DCGANConfig
 from gan_course.training.growing import ProGANConfig
 from gan_course.training.l2m import L2MConfig
 from gan_course.training.stylegan import StyleGANConfig
+from gan_course.training.text import TextConfig
 
-SYSTEMS = {config.model: config for config in (DCGANConfig, ProGANConfig, StyleGANConfig, L2MConfig, AttributesConfig)}
+CONFIGS = (DCGANConfig, ProGANConfig, StyleGANConfig, TextConfig, L2MConfig, AttributesConfig)
+SYSTEMS = {config.model: config for config in CONFIGS}
 
 
 def system(name):

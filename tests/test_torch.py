@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(backend.NAME != "torch", reason="for KERAS_BACKE
 
 TINY = "--resolution 16 --latent-dim 8 --width 4 --max-width 8 --batch-size 4 --epoch 4 --r1-interval 2".split()
 GROWN = [*TINY, *"--start 8 --fade-images 16 --stable-images 16 --max-batch 8".split()]
-SYSTEMS = {"dcgan": TINY, "progan": GROWN}
+TEXT = [*GROWN, *"--length 24 --text-dim 8 --condition-dim 4 --reading-steps 4".split()]
+SYSTEMS = {"dcgan": TINY, "progan": GROWN, "text": TEXT}
 
 
 def train(system, faces, run, *options):

@@ -260,12 +260,14 @@ def faces(
 
 def faces_in_stages(
     folder, resolution, stages, start_image, steps_per_epoch=None, part="train", attributes=None, mirror=True, seed=0,
-    cache="auto", limit=None,
+    cache="auto", limit=None, labels=None,
 ):  # fmt: skip
     """Return an endless dataset as `faces`, whose batches have another size from certain pictures on.
 
     stages: [(first picture, batch size), ...]. The n-th picture shown is a function of the seed and n; the dataset
     begins with picture `start_image`. `steps_per_epoch`: what `fit` is to call an epoch; None: all pictures once.
+    labels: in the place of attributes, a function: the pictures' names -> a tuple of arrays (n, ...), of which each batch
+    gets the rows of its pictures.
     """
     unit = math.gcd(*(size for _, size in stages))
     source = _open(folder)
@@ -278,7 +280,10 @@ def faces_in_stages(
             f"The part {part} of '{source.path}' has fewer than one batch of faces (faces {len(names)}, batch_size "
             f"{unit}); add more faces or make the batch smaller."
         )
-    labels = None if attributes is None else source.labels(names, attributes)
+    if labels is not None:
+        labels = labels(names)
+    elif attributes is not None:
+        labels = source.labels(names, attributes)
     return dataset(Batches(images, labels, unit, stages, start_image, mirror, seed), steps_per_epoch)
 
 
@@ -319,7 +324,9 @@ class Batches:
         pictures = self.images[rows]
         pictures[flips] = pictures[flips][:, :, ::-1]
         pictures = pictures.astype("float32") / 127.5 - 1.0
-        return (pictures,) if self.labels is None else (pictures, self.labels[rows])
+        if self.labels is None:
+            return (pictures,)
+        return pictures, (tuple(x[rows] for x in self.labels) if isinstance(self.labels, tuple) else self.labels[rows])
 
     def _drawn(self, n):
         """Return (row, whether it is mirrored) of the n-th picture."""
@@ -371,7 +378,7 @@ def _tf_dataset(batches):
     images, unit, seed = batches.images, batches.unit, batches.seed
     resolution, steps_per_epoch = images.shape[1], len(batches.rows) // unit
     with tf.device("CPU"):  # a GPU's memory is for the networks
-        labels = None if batches.labels is None else tf.constant(batches.labels, tf.float32)
+        labels = None if batches.labels is None else tf.nest.map_structure(tf.constant, batches.labels)
         table = None if isinstance(images, np.memmap) else tf.constant(images)
         rows = tf.constant(batches.rows, tf.int32)
 
@@ -401,10 +408,10 @@ def _tf_dataset(batches):
             x = pick(indices)
         x = tf.ensure_shape(x, (unit, resolution, resolution, 3))
         x = tf.cast(x, tf.float32) / 127.5 - 1.0
-        return x if labels is None else (x, tf.gather(labels, indices))
+        return x if labels is None else (x, tf.nest.map_structure(lambda y: tf.gather(y, indices), labels))
 
     def flat(*element):
-        joined = tuple(tf.reshape(x, (-1, *x.shape[2:])) for x in element)
+        joined = tf.nest.map_structure(lambda x: tf.reshape(x, (-1, *x.shape[2:])), element)
         return joined if len(joined) > 1 else joined[0]
 
     def stage(image, end, size):

@@ -31,6 +31,7 @@ import numpy as np
 from PIL import Image
 
 from gan_course import settings
+from gan_course.data import captions
 from gan_course.data.archive import find_images, is_image
 from gan_course.errors import CourseError, CourseWarning, whole_number
 from gan_course.files import atomic_write
@@ -417,6 +418,8 @@ def _part(index, count):
 
 def _annotate(out, count, seed):
     rows = [labels(draw(seed, i)) for i in range(1, count + 1)]
+    with atomic_write(out / captions.FILE) as partial:  # before those that say that all is there
+        captions.write(partial, {f"{i:06d}.jpg": row for i, row in enumerate(rows, 1)})
     texts = {
         "identity_CelebA.txt": [f"{i:06d}.jpg {i}" for i in range(1, count + 1)],  # everyone is somebody else
         "list_eval_partition.txt": [f"{i:06d}.jpg {_part(i, count)}" for i in range(1, count + 1)],

@@ -51,6 +51,6 @@ class Distance(keras.callbacks.Callback):
             return
         start = time.perf_counter()
         self.last = done
-        fake = self.network(self.model.sample(self.count, self.seed))
+        fake = self.network(self.model.sample_for(self.source, self.split, self.count, self.seed))
         logs[self.network.short.lower()] = frechet_distance(self.real, fake)
         self.pause += time.perf_counter() - start

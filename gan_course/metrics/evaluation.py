@@ -17,9 +17,11 @@ from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write
 from gan_course.metrics.distances import NEIGHBOURS, SUBSET_SIZE, SUBSETS, distances, evenly_spaced
 from gan_course.metrics.features import feature_network
+from gan_course.metrics.text import agreement_text, measure_text
 from gan_course.weights import weights_sha256
 
 FEW = 500  # faces; with fewer a distance says little
+CAPTIONS = 1000  # of a part, on which a network that reads is measured
 
 
 def real_pictures(folder, resolution, part="test", count=2000):
@@ -40,6 +42,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
     generator, or 64 for a folder. `count`: at most so many real faces (`real_pictures`) and exactly so many generated
     ones; of a folder at most so many, drawn by `seed`.
 
+    For a network that draws sentences, the entry `text` holds `measure_text`'s numbers.
     The entry `measure` holds what two measurements must share to be compared (see `comparison_table`), `results` the
     numbers of `distances`. Raises `CourseError` for a target of no kind, a wrong part, too few faces, etc. Warns
     (`CourseWarning`) where the numbers mean little: few faces, or faces that the judge was not made for.
@@ -55,7 +58,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
     if resolution not in (None, size):
         raise CourseError(f"'{target}' draws faces of {size}x{size}; leave out the resolution of {resolution}.")
     if found:
-        fake = found.sample(count, seed)
+        fake = found.config.sample_for(found.network, source, split, count, seed)
     else:
         fake = _drawn(target, size, part, count, seed)
         if Path(target).resolve() == Path(data).resolve() and (part == split or "all" in (part, split)):
@@ -71,6 +74,9 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
     digest = hashlib.sha256()
     for name in names:
         digest.update(source.read(name))
+    text = {}
+    if found and found.config.reads and set(found.config.attributes) & set(getattr(network, "attributes", [])):
+        text = {"text": measure_text(found, source, split, network, min(count, CAPTIONS), seed)}
     return {
         "measure": {
             "distance": network.distance,
@@ -92,6 +98,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
         "seed": seed,
         "real_faces_sha256": digest.hexdigest(),
         "results": distances(network(real), network(fake)),
+        **text,
         "cautions": cautions,
         "versions": {name: version(name) for name in ("keras", "numpy", "pillow")},
     }
@@ -196,4 +203,5 @@ def comparison_table(*results):
         f"{m['resolution']}x{m['resolution']}, features of {m['network']}, resized {m['resize']}; "
         f"precision and recall from {m['precision_recall_count']:,} of each.",
         "Precision says whether a face lies among real ones for this network, not whether it looks good (data/README.md).",
+        *(line for r in results if "text" in r for line in [f"{r['evaluated']['name']}:", *agreement_text(r["text"])]),
     ]

@@ -7,7 +7,7 @@ from PIL import Image
 from gan_course import pretrained, show
 from gan_course.data import toon
 from gan_course.errors import CourseError
-from gan_course.models import attributes
+from gan_course.models.attributes import feature_extractor
 from gan_course.progress import progress
 from gan_course.weights import weights_sha256
 
@@ -46,6 +46,9 @@ class _Features:
         return weights_sha256(self.model)
 
     def __call__(self, pictures, batch_size=64):
+        return self._through(self.model, pictures, batch_size).astype("float64")
+
+    def _through(self, model, pictures, batch_size):
         pictures = np.asarray(pictures)
         if pictures.ndim != 4 or pictures.shape[3] != 3 or not len(pictures):
             raise CourseError(f"Features need pictures of shape (n, h, w, 3), and got {pictures.shape}.")
@@ -55,8 +58,8 @@ class _Features:
         features = []
         for start in progress(range(0, len(pictures), batch_size), desc="features", unit="batch"):
             x = resize(pictures[start : start + batch_size], self.size) / 127.5 - 1.0
-            features.append(self.model.predict_on_batch(x))
-        return np.concatenate(features).astype("float64")
+            features.append(model.predict_on_batch(x))
+        return np.concatenate(features)
 
     def unrounded(self, pictures):
         """Return the features of one batch of float pictures as they are: for those that differ by less than a byte."""
@@ -70,20 +73,25 @@ class FaceFeatures(_Features):
     """The features of an attribute network at 64x64; works offline. The distance in them is called FFD.
 
     `network`: the name of shipped weights (a judge, such as 'attributes-toon-judge'), or a network that
-    `models.attributes.build` made.
+    `models.attributes.build` made, with the attributes of its logits.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, attributes=()):
         name = network
         if isinstance(name, str):
             if name not in (judges := pretrained.names(draws=False)):
                 known = ", ".join(judges) or "none in this copy"
                 raise CourseError(f"'{name}' is no attribute network that the course ships; shipped: {known}.")
-            network = pretrained.load(name)
+            network, attributes = pretrained.load(name), pretrained.config(name).attributes
         else:
             name = network.name
-        size, model = network.input_shape[1], attributes.feature_extractor(network)
+        self.judge, self.attributes = network, list(attributes)
+        size, model = network.input_shape[1], feature_extractor(network)
         super().__init__(name, model, size, "face-feature Frechet distance (FFD)", "FFD")
+
+    def logits(self, pictures, batch_size=64):
+        """Return the network's logits of pictures, float32 (n, attributes), in the order of `attributes`."""
+        return self._through(self.judge, pictures, batch_size)
 
 
 class InceptionFeatures(_Features):

@@ -141,8 +141,8 @@ class Discriminator(Growing):
         """Return what the convolution that halves the maps gets; StyleGAN blurs it."""
         return x
 
-    def call(self, inputs):
-        pictures, condition = inputs if self.condition_dim else (inputs, None)
+    def maps(self, pictures):
+        """Return what D makes of pictures before it knows a condition: maps (batch, 4, 4, channels)."""
         count = self.level - 2
         x = active(self.from_rgb[count](pictures))
         for i in reversed(range(count)):
@@ -150,13 +150,20 @@ class Discriminator(Growing):
             x = active(self.downs[i](self.before_down(x)))
             if self.fading and i == count - 1:
                 x = blend(active(self.from_rgb[i](downsample(pictures))), x, self.alpha)
-        x = self.deviation(x)
+        return self.deviation(x)
+
+    def head(self, x, condition=None):
+        """Return the scores of `maps`."""
         if condition is not None:  # after the deviation, which is to tell how the pictures differ, not the conditions
             everywhere = ops.ones_like(x[..., :1]) * ops.cast(condition, x.dtype)[:, None, None, :]
             x = ops.concatenate([x, everywhere], axis=-1)
         x = active(self.last(x))
         x = ops.reshape(x, (-1, 16 * self.channels(1)))
         return self.score(active(self.dense(x)))
+
+    def call(self, inputs):
+        pictures, condition = inputs if self.condition_dim else (inputs, None)
+        return self.head(self.maps(pictures), condition)
 
     def get_config(self):
         return super().get_config() | {"group_size": self.group_size}

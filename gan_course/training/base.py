@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from gan_course import show
 from gan_course.backend import NAME, Tape, no_gradient, replicas, to_numpy
 from gan_course.data import pipeline, toon
 from gan_course.errors import CourseError
@@ -46,7 +47,9 @@ class Config:
     - `build()`: a compiled `Trainer`;
     - `dataset(source, start_step)`: endless batches, the one of step k being a function of the seed and k;
     - `images_at(step)`: how many pictures `step` steps have shown;
-    - `sample(network, count, seed)`: pictures of a trained `network()`, uint8; for systems that draw.
+    - `sample(network, count, seed)`: pictures of a trained `network()`, uint8; for systems that draw;
+    - `sample_for(network, source, part, count, seed)`: the same, to be measured against a part of some faces;
+    - `begin(trainer, source)`: what comes before the first step of a new run, such as another network's training.
 
     The command line's flags, a run's settings.json and the index of shipped weights follow from the fields.
     """
@@ -72,6 +75,7 @@ class Config:
 
     draws = True  # faces; a system that does not is a tool, such as a judge
     edits = False  # draws faces that are given to it
+    reads = False  # draws what a sentence says
 
     def rate_of(self, player):
         """Return the learning rate of a player, such as 'd'."""
@@ -141,6 +145,13 @@ class Config:
         """Return `count` pictures of a trained `network()`, uint8 (count, height, width, 3)."""
         return sampling.generate(network, count, seed)
 
+    def sample_for(self, network, source, part, count, seed=0):
+        """Return `count` pictures to be measured against a part of an opened folder; here `sample`'s."""
+        return self.sample(network, count, seed)
+
+    def begin(self, trainer, source):
+        """Do what comes before the first step of a new run; here: nothing."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -189,7 +200,8 @@ class Trainer(keras.Model):
     - `step`: the steps taken so far, a whole number; `counter` is its variable.
     - `state()`: every variable that training changes, in a fixed order. Loading all of them, and then calling
       `follow_schedule()`, goes on bit for bit (on one kind of processor).
-    - `sample(count, seed)`: pictures (n, height, width, 3) that are the same at every call, to be looked at and measured.
+    - `sample(count, seed)`: pictures (n, height, width, 3) that are the same at every call, to be looked at and measured;
+      `sample_for(source, part, count, seed)`: those to be measured against a part; `page(count, seed, gap)`: one sheet.
     - `curves`: {title: {metric: short name}}, what a live picture shows; its first entry holds the losses.
     - `lowest_d_loss`: the smallest value that the metric `d_loss` can have: a discriminator near it has won.
     """
@@ -241,6 +253,14 @@ class Trainer(keras.Model):
     def sample(self, count, seed=0):
         """Return `count` pictures to look at and to measure, the same at every call with this seed."""
         raise NotImplementedError
+
+    def sample_for(self, source, part, count, seed=0):
+        """Return `count` pictures to be measured against a part of an opened folder; here `sample`'s."""
+        return self.sample(count, seed)
+
+    def page(self, count, seed=0, gap=2):
+        """Return one picture of `sample`'s faces."""
+        return show.sheet(self.sample(count, seed), gap=gap)
 
     def steps_trained(self, network):
         """Return for each weight of `network` for how many steps it has been trained; here the same for all."""

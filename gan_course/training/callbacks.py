@@ -86,7 +86,7 @@ class Limit(keras.callbacks.Callback):
 
 
 class Sheets(keras.callbacks.Callback):
-    """Draw the same faces (`Trainer.sample`) at the end of every epoch.
+    """Draw the same faces (`Trainer.page`) at the end of every epoch.
 
     The sheets go to `folder` (PNG, named by step) when one is given, and the newest is `pages[-1]`. `gif(path)`
     writes all of them as a film. Sheets of steps after the model's own (of a run that was killed) are removed. A sheet
@@ -100,7 +100,7 @@ class Sheets(keras.callbacks.Callback):
         self.pages = []
 
     def _draw(self):
-        page = show.sheet(self.model.sample(self.count, self.seed), gap=self.gap)
+        page = self.model.page(self.count, self.seed, self.gap)
         if not self.folder:
             self.pages.append(page)
             return

@@ -195,8 +195,8 @@ class GAN(Trainer):
             fake = self.seen(self.generate(latent, condition))
         with Tape() as d_tape:
             d_tape.watch(fake)
-            real_scores, fake_scores = self.score(real, condition), self.score(fake, condition)
-            d_loss, drift, g_loss = self.losses(real_scores, fake_scores)
+            real_scores, fake_scores, *others = self.scores(real, fake, condition)
+            d_loss, drift, g_loss = self.losses(real_scores, fake_scores, *others)
             d_scaled, g_scaled = self.scaled("d", d_loss + drift), self.scaled("g", g_loss)
         batch = Batch(real, fake, latent, condition)
         d_gradients, slope_at_fake = self._backward(d_tape, d_scaled, g_scaled, fake, fake_scores)
@@ -235,6 +235,10 @@ class GAN(Trainer):
     def generate(self, latent, condition):
         """Return G's pictures."""
         return self.generator(latent if condition is None else [latent, condition], training=True)
+
+    def scores(self, real, fake, condition):
+        """Return D's scores of the real pictures, of the fake ones, and what other scores `losses` wants."""
+        return self.score(real, condition), self.score(fake, condition)
 
     def score(self, pictures, condition):
         """Return D's scores (batch, 1)."""

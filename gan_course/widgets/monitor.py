@@ -24,7 +24,7 @@ def in_notebook():
 class LiveMonitor(keras.callbacks.Callback):
     """Show, while `fit` runs, one picture that renews itself: faces on the left, curves on the right.
 
-    The `count` faces are of latent vectors that stay the same (`Trainer.sample`), so that you see them change. The
+    The `count` faces are of latent vectors that stay the same (`Trainer.page`), so that you see them change. The
     picture is drawn at the end of an epoch, at most every `seconds`; the last one stays in the notebook. Outside Jupyter
     one line of text an epoch takes its place. With a `metrics.Distance` before it in the list of callbacks, the distance
     is a further curve. Of a network that grows (`training.growing`) the title also tells the resolution and the fade.
@@ -98,7 +98,7 @@ class LiveMonitor(keras.callbacks.Callback):
         curves = self.model.curves
         panels = 1 + len(curves) + bool(self.distances)
         figure, axes = plt.subplots(1, panels, figsize=(4.3 * panels, 4.2), width_ratios=[1.1] + [1] * (panels - 1))
-        axes[0].imshow(show.sheet(self.model.sample(self.count, self.seed)))
+        axes[0].imshow(self.model.page(self.count, self.seed))
         axes[0].set_axis_off()
         axes[0].set_title(self.caption())
         for ax, (title, names) in zip(axes[1:], curves.items(), strict=False):
