@@ -229,8 +229,9 @@ def measure(options, name, space, seed, say=print):
         each = {}
         for attribute in ATTRIBUTES:
             i = names.index(attribute)
-            move = mover(space, start, unit, ways(i), locks(i))
-            each[attribute] = flips(look, move, start, attribute, STOPS[space])
+            if np.any(ways(i)):  # zeros: the locks leave no axis
+                move = mover(space, start, unit, ways(i), locks(i))
+                each[attribute] = flips(look, move, start, attribute, STOPS[space])
         result["kinds"][kind] = summary(each.values()) | {"each": {a: summary([f]) for a, f in each.items()}}
         say(kind, {k: v for k, v in result["kinds"][kind].items() if k != "each"}, flush=True)
     return result, (look, linear, names, unit)
@@ -319,7 +320,8 @@ def times(options, name):
 
 def table(results):
     """Print the kinds of axes, the mean over the seeds."""
-    print("\n| axis | seeds | success | way (median) | others changed | features kept |\n|---|---|---|---|---|---|")
+    print("\n| axis | seeds | attributes with an axis | success | way (median) | others changed | features kept |")
+    print("|---|---|---|---|---|---|---|")
     kinds_of = {}
     for run in results["runs"].values():
         for kind, values in run["kinds"].items():
@@ -327,7 +329,8 @@ def table(results):
     for (name, space, kind), values in kinds_of.items():
         means = [np.mean([v[key] for v in values]) for key in ("success", "amount", "changed", "kept")]
         each = ", ".join(f"{v['changed']:.3f}" for v in values)
-        print(f"| {name}, {space}: {kind} | {len(values)} | {means[0]:.2f} | {means[1]:.1f} | {means[2]:.3f} ({each}) "
+        standing = min(len(v["each"]) for v in values)
+        print(f"| {name}, {space}: {kind} | {len(values)} | {standing} | {means[0]:.2f} | {means[1]:.1f} | {means[2]:.3f} ({each}) "
               f"| {means[3]:.3f} |")  # fmt: skip
     for run in results["runs"].values():
         where = f"{run['name']}, {run['space']}, seed {run['seed']}"
