@@ -23,7 +23,7 @@ class Look:
     """
 
     def __init__(self, generator, judge, names, space="z"):
-        self.names = list(names)
+        self.names, self.size = list(names), 1
         both = keras.Model(judge.input, [judge.output, attributes.feature_extractor(judge).output])
 
         @compiled
@@ -35,9 +35,10 @@ class Look:
 
     def __call__(self, codes):
         codes, parts = np.asarray(codes, "float32"), []
-        for start in range(0, len(codes), BATCH):
-            part = codes[start : start + BATCH]
-            full = np.concatenate([part, np.repeat(part[:1], BATCH - len(part), axis=0)])  # one shape, one graph
+        self.size = max(self.size, min(len(codes), BATCH))  # one shape, one graph: fewer faces are filled up
+        for start in range(0, len(codes), self.size):
+            part = codes[start : start + self.size]
+            full = np.concatenate([part, np.repeat(part[:1], self.size - len(part), axis=0)])
             with no_gradient():
                 parts.append([to_numpy(x)[: len(part)] for x in self.see(ops.convert_to_tensor(full))])
         return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
