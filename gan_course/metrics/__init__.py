@@ -22,5 +22,14 @@ from gan_course.metrics.features import FaceFeatures, InceptionFeatures, feature
 from gan_course.metrics.groups import groups_text, measure_groups
 from gan_course.metrics.paths import path_length
 from gan_course.metrics.separability import separability
-from gan_course.metrics.text import agreement, agreement_text, by_attribute, chance, measure_text, placed, r_precision, spread
+from gan_course.metrics.text import (
+    agreement,
+    agreement_text,
+    by_attribute,
+    chance,
+    measure_text,
+    placed,
+    r_precision,
+    spread,
+)
 from gan_course.weights import weights_sha256
