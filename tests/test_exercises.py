@@ -331,7 +331,7 @@ OTHERS = [
     ("nearest", lambda f, t, k: [np.where(x > 0, x, np.nan) if i else x for i, x in enumerate(by_products(f, t, k))], "exact copies"),
     ("nearest", lambda f, t, k: (by_products(f, t, k)[0], by_products(f, t, k)[1].round()), "you return (3, 6) for 'distances'"),
     ("to_numbers", lambda w, k, n: [k.index(x) + 2 for x in w] + [0] * (n - len(w)), "ValueError"),
-    ("divergence", lambda m, v: 0.5 * np.mean(np.sum(m**2 + np.exp(v) - v, 1)), "it should be"),
+    ("divergence", lambda m, v: 0.5 * np.mean(np.sum(m**2 + np.exp(v) - v, 1)), "The - 1 is missing"),
     ("critic_loss", lambda r, f, w: 2 * text.right_critic_loss(r, f, w), "mean softplus(-right)"),
     ("agreement", lambda s, t: 1.0, "Of all things that are told"),
     ("even_times", lambda t, f, n: np.interp(np.linspace(0, 1, n), np.diff(f, axis=1)[0], t), "one number for each of `times`"),
