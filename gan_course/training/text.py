@@ -321,7 +321,7 @@ class TextConfig(ProGANConfig):
     text_dim: int = option(128, "numbers that a sentence becomes", WHOLE)
     condition_dim: int = option(32, "numbers of them that reach the generator", WHOLE)
     augmentation: bool = option(True, "draw these numbers from a cloud around the sentence")
-    kl: float = option(0.02, "weight of the cloud's divergence from N(0, I), in nats; 0: without", FROM_0)
+    kl: float = option(0.02, "weight of the cloud's divergence from N(0, I), in nats; 0: without", FROM_0, steered=True)
     mismatch: float = option(0.5, "share of wrong sentences in the discriminator's loss; 0: without", SHARE)
     encoder: str = option(
         "frozen", "the text encoder during the GAN's training: frozen, or tuned by the discriminator's loss",
