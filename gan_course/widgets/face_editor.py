@@ -273,11 +273,10 @@ class FaceEditor:
             busy[0] = False
             start, edited = (self._png(picture) for picture in self.pictures())
             moved = ", ".join(f"{n.replace('_', ' ')} {a:+g}" for n, a in state.amounts.items())
-            with face.hold_sync():  # one message
-                face.words = f"a generated face, {moved or 'as at the start'}"
-                if face.start != start:
-                    face.start = start
-                face.face = edited
+            face.words = f"a generated face, {moved or 'as at the start'}"
+            if face.start != start:
+                face.start = start
+            face.face = edited
 
         def act(function):
             """Return a handler that changes the state and then draws; mistakes are told below the face."""
