@@ -2,7 +2,7 @@
 
     python benchmarks/text.py --data data/toon --resolution 32 --cpu-seconds 600 --out FILE.json
     python benchmarks/text.py --speed t2f-toon-64
-    python benchmarks/text.py --human FACE2TEXT --network t2f-celeba-64
+    python benchmarks/text.py --human FACE2TEXT --network t2f-toon-64
 
 The ways: all parts (the recipe); without wrong sentences; without the cloud; the text encoder tuned by the critic's loss;
 the told attributes as a vector of -1, 0, 1 in the place of psi; the article's loss (WGAN-GP). Measured at the end on 1,000
@@ -23,12 +23,12 @@ from pathlib import Path
 from gan_course import backend  # isort: skip  (before Keras)
 import keras
 import numpy as np
+from grown import every_run
 from keras import ops
 
-from gan_course import metrics, pretrained, settings, systems
+from gan_course import metrics, pretrained, settings, show, systems
 from gan_course.data import captions
 from gan_course.data.celeba import open_faces
-from gan_course.files import atomic_write
 from gan_course.latent.sampling import generate
 from gan_course.metrics import text as measures
 from gan_course.pretrained import Found
@@ -76,7 +76,7 @@ class Budget(keras.callbacks.Callback):
 
 
 def train(way, options, seed):
-    """Train one way; return its numbers."""
+    """Train one way; return its numbers and a sheet of its faces."""
     config = systems.recipe(
         model="text", data=str(options.data), resolution=options.resolution, width=options.width, max_batch=32, seed=seed,
         fade_images=options.images, stable_images=options.images, ema_decay=0.995, **WAYS[way],
@@ -95,9 +95,11 @@ def train(way, options, seed):
     judge = metrics.feature_network("auto", options.data)
     found = metrics.measure_text(Found(gan.ema_generator, config, {}), source, "val", judge, seed=1)
     real = judge(metrics.real_pictures(options.data, options.resolution, "val", 1000)[0])
-    fake = judge(config.sample_for(gan.ema_generator, source, "val", 1000, seed=1))
-    pictures = {"pictures": config.images_at(gan.step), "ffd": round(metrics.frechet_distance(real, fake), 1)}
-    return pictures | {name: value for name, value in found.items() if name != "attributes"}
+    faces = config.sample_for(gan.ema_generator, source, "val", 1000, seed=1)
+    ffd = metrics.frechet_distance(real, judge(faces))
+    numbers = {"pictures": config.images_at(gan.step), "ffd": round(ffd, 1)}
+    numbers |= {name: value for name, value in found.items() if name != "attributes"}
+    return numbers, show.sheet(faces[:24], columns=12)
 
 
 def speed(name, count=200):
@@ -151,32 +153,17 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--out", type=Path, help="write the numbers as JSON; runs that it has are not repeated")
+    parser.add_argument("--sheets", type=Path, help="a folder for a sheet of faces of each run")
     parser.add_argument("--speed", metavar="NAME")
     parser.add_argument("--human", type=Path, metavar="FACE2TEXT")
-    parser.add_argument("--network", default="t2f-celeba-64", help="for --human")
+    parser.add_argument("--network", default="t2f-toon-64", help="for --human")
     options = parser.parse_args()
     if options.speed:
         return speed(options.speed)
     if options.human:
         return human(options.human, options.network)
     asked = {key: getattr(options, key) for key in ("resolution", "width", "images", "cpu_seconds")}
-    results = {"settings": asked | {"data": options.data.name}, "ablations": {}}
-    if options.out and options.out.exists():
-        known = json.loads(options.out.read_text())
-        if known["settings"] != results["settings"]:
-            parser.error(f"{options.out} holds runs of {known['settings']}; choose another --out.")
-        results = known
-    for seed in range(options.seeds):
-        for way in options.ways:
-            name = f"{way}, seed {seed}" if options.seeds > 1 else way
-            if name in results["ablations"]:
-                continue
-            keras.backend.clear_session()
-            results["ablations"][name] = train(way, options, seed)
-            print(name, results["ablations"][name], flush=True)
-            if options.out:
-                with atomic_write(options.out) as partial:
-                    partial.write_text(json.dumps(results, indent=1) + "\n")
+    every_run(parser, options, asked, train, lambda numbers: numbers)
 
 
 if __name__ == "__main__":
