@@ -18,7 +18,7 @@ import keras
 
 from gan_course import metrics, systems
 from gan_course.data.celeba import open_faces
-from gan_course.editing import FaceEditor
+from gan_course.editing import DomainEditor
 from gan_course.files import atomic_write
 
 WAYS = {
@@ -55,7 +55,7 @@ def measured(config, minutes):
     trainer = config.build()
     dataset = config.dataset(open_faces(config.data))
     trainer.fit(dataset, steps_per_epoch=config.epoch, epochs=10**9, verbose=0, callbacks=[Until(60 * minutes)])
-    table, _ = metrics.measure_edits(FaceEditor(trainer.ema_editor, config), config.data)
+    table, _ = metrics.measure_edits(DomainEditor(trainer.ema_editor, config), config.data)
     return {"steps": trainer.step, **{name: round(float(table.loc["mean", name]), 4) for name in COLUMNS}}
 
 
