@@ -19,8 +19,10 @@ from sklearn.linear_model import LinearRegression
 from gan_course import layers, losses, metrics
 from gan_course.data import captions, points
 from gan_course.data.pipeline import crop_box
+from gan_course.editing import DomainEditor
 from gan_course.exercises import (
     convolutions,
+    editing,
     failures,
     game,
     growing,
@@ -33,12 +35,14 @@ from gan_course.exercises import (
 )
 from gan_course.exercises.engine import Exercise, NotYet, run
 from gan_course.latent import axes, mixing
+from gan_course.metrics import edits
 from gan_course.metrics.steering import flips
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
+from gan_course.training import l2m
 from gan_course.training.gan import GAN
 
-MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text)
+MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text, editing)
 RNG = np.random.default_rng(0)
 EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
 
@@ -203,6 +207,12 @@ def by_flips(before, after, target):
     return found.success, np.nanmean(found.changed) if found.success else 0.0
 
 
+def domain_editor_says(domain, attribute, value):
+    """What `DomainEditor.domain` makes of the same wish."""
+    config = SimpleNamespace(attributes="a,b,c,d", domains=[str(d) for d in range(16)])
+    return DomainEditor(None, config).domain({"abcd"[attribute]: value}, domain)
+
+
 RIGHT = {
     "to_unit": [
         lambda x: (x.astype("float32") - 127.5) / 127.5,
@@ -271,6 +281,19 @@ RIGHT = {
     "divergence": [lambda m, v: np.mean(np.sum(0.5 * (m * m + np.expm1(v) - v), axis=1))],
     "critic_loss": [text.right_critic_loss, lambda r, f, w: 0.5 * (d_loss(r, f) + d_loss(r, w))],
     "agreement": [metrics.agreement],
+    "to_domain": [lambda d, a, v: d | 1 << a if v else d & ~(1 << a), domain_editor_says],
+    "edited_style": [lambda s, u, m, a: u + (1 - a) * (s - u) + a * m],
+    "perpendicular": [
+        lambda u, r: l2m.perpendicular_loss("cosine", ops.cast(u, "float32"), ops.cast(r, "float32")),
+        lambda u, r: [np.mean((1 - cdist(u, r, "cosine").diagonal()) ** 2)],
+    ],
+    "staying": [lambda x, f, b, a: (np.mean([abs(b - x).mean()]), np.abs(f[a < 0.5] - x[a < 0.5]).mean())],
+    "target_and_kept": [
+        lambda b, a, e, w: (
+            edits.target_accuracy(a[:, e], np.array(w)),
+            edits.agreement(np.delete(b, e, axis=1), np.delete(a, e, axis=1)),
+        )
+    ],
 }  # fmt: skip
 
 
