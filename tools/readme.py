@@ -31,7 +31,6 @@ PROFILES = ("laptop", "gpu", "smoke")
 
 # Lessons to come: notebook, title, what the student does there. All others stand in tools/lessons.
 COMING = (
-    ("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
     ("10_whose_faces", "Whose faces?", "ask what a face generator learned from whom, and what it may be used for"),
 )
 
