@@ -163,6 +163,21 @@ def test_an_edit_goes_in_a_straight_line_through_the_styles(chosen, tmp_path):
         np.testing.assert_array_equal(to_numpy(other(inputs)), to_numpy(network(inputs)))
 
 
+def test_another_program_makes_the_same_edits(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    keras.utils.set_random_seed(0)
+    network, path = l2m_gan.Editor(**SMALL | {"domains": 3}), tmp_path / "editor.onnx"
+    network.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    inputs = [wanted.name for wanted in session.get_inputs()]
+    kinds = network.domains
+    given = [random(3, *network.input_shape[0][1:]), one_hot([0, 1, 0], kinds), one_hot([1, 1, 0], kinds)]
+    given.append(np.float32([[0.0], [1.0], [0.5]]))
+    (pictures,) = session.run(None, dict(zip(inputs, given, strict=True)))
+    np.testing.assert_allclose(pictures, np.asarray(network(given, training=False)), rtol=0, atol=2e-5)
+
+
 def test_each_domain_has_an_output_of_its_own():
     network, faces = editor(), random(2, 16, 16, 3)
     styles = to_numpy(network.encoder(faces))

@@ -260,8 +260,9 @@ class PerDomain(keras.layers.Layer):
 
 
 def pick(outputs, domain):
-    """Return of outputs (batch, K, ...) those of each picture's own domain; domain: (batch, K), a single 1 in each row."""
-    return ops.einsum("bk...,bk->b...", outputs, domain)
+    """Return of outputs (batch, K) or (batch, K, n) those of each picture's own domain; domain: (batch, K), a single 1 in each row."""
+    n = "n" if len(outputs.shape) == 3 else ""  # ONNX knows no '...' in an einsum
+    return ops.einsum(f"bk{n},bk->b{n}", outputs, domain)
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
@@ -356,6 +357,14 @@ class Editor(keras.Model):
         style = self.style(pictures, source, training)
         _, related, moved = self.transformer.parts(style, target)
         return self.generator([pictures, style + strength * (moved - related)], training=training)
+
+    def export(self, *args, input_signature=None, **kwargs):
+        """As `keras.Model.export`; Keras asks a class of its own for the shapes of its inputs."""
+        if input_signature is None:
+            names = ("pictures", "source", "target", "strength")
+            shapes = zip(names, self.input_shape, strict=True)
+            input_signature = [[keras.InputSpec(shape=shape, dtype="float32", name=name) for name, shape in shapes]]
+        return super().export(*args, input_signature=input_signature, **kwargs)
 
     def get_config(self):
         return dict(self.config)
