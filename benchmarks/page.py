@@ -1,6 +1,7 @@
 """From slider to picture on the web page: how long one change takes in a browser, on this computer's processor.
 
     python benchmarks/page.py [--weights progan-toon-64] [--axes AXES.npz] [--changes 200] [--browser /usr/bin/chromium]
+    python benchmarks/page.py --weights l2m-toon-64      # the page that edits a given face: its slider 'strength'
 
 Writes the page to a temporary folder, opens it as a file in Chromium without a window, moves a slider, and measures the time from
 the 'input' event to the new picture on the canvas, next frame included. Goal: 95% of the changes within 50 ms at 64x64.
@@ -8,7 +9,7 @@ Also: the CPU time of the page's thread, which does all of this work (on a busy 
 seconds from opening the file to the first face; and the size of the file.
 
 Without --axes they are found anew, from 500 faces: how good they are changes no time. Needs Playwright and a Chromium.
-Writes results/page.json beside this file.
+Writes results/page.json beside this file, or results/edit_page.json.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from pathlib import Path
 import psutil
 
 MOVE = """
-async (amount) => {
-  const face = document.getElementById("face"), slider = document.getElementById("axis-Smiling");
+async ([id, amount]) => {
+  const face = document.getElementById("face"), slider = document.getElementById(id);
   const drawn = new Promise((done) => face.addEventListener("drawn", done, { once: true }));
   const begin = performance.now();
   slider.value = amount;
@@ -36,8 +37,11 @@ async (amount) => {
 """
 
 
-def measure(index, changes, browser):
-    """Return (seconds to the first face, then lists in milliseconds: CPU time, to the picture, to the next frame)."""
+def measure(index, slider, amounts, browser):
+    """Move a slider to each of some amounts, 10 of them also before.
+
+    Return (seconds to the first face, then lists in milliseconds: CPU time, to the picture, to the next frame).
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
@@ -45,7 +49,7 @@ def measure(index, changes, browser):
         page = chromium.new_page()
         begin = time.perf_counter()
         page.goto(index.as_uri())
-        page.locator("#face[aria-label^='a generated face']").wait_for(timeout=600_000)
+        page.locator("#face:not([aria-label='no face yet'])").wait_for(timeout=600_000)
         opened = time.perf_counter() - begin
         tools = page.context.new_cdp_session(page)
         tools.send("Performance.enable", {"timeDomain": "threadTicks"})
@@ -54,12 +58,12 @@ def measure(index, changes, browser):
             metrics = tools.send("Performance.getMetrics")["metrics"]
             return 1000 * next(x["value"] for x in metrics if x["name"] == "TaskDuration")
 
-        for i in range(10):  # the first are slower: the browser compiles
-            page.evaluate(MOVE, i)
+        for amount in amounts[:10]:  # the first are slower: the browser compiles
+            page.evaluate(MOVE, [slider, amount])
         times = []
-        for i in range(changes):
+        for amount in amounts:
             before = cpu()
-            computed, shown = page.evaluate(MOVE, (7 * i) % 80 - 40)
+            computed, shown = page.evaluate(MOVE, [slider, amount])
             times.append((cpu() - before, computed, shown))
         chromium.close()
     return opened, *zip(*times, strict=True)
@@ -84,25 +88,28 @@ def main():
     parser.add_argument("--axes", type=Path)
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--browser", default="/usr/bin/chromium", help="Chromium's program")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "page.json")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
-    from gan_course import pretrained
+    from gan_course import editing, pretrained
     from gan_course.latent.axes import find_axes
     from gan_course.training.classifier import attribute_network
     from gan_course.widgets import page
 
-    axes = options.axes
-    if axes is None:
+    axes, edits = options.axes, editing.is_editor(options.weights)
+    slider, amounts = "axis-Smiling", [(7 * i) % 80 - 40 for i in range(options.changes)]
+    if edits:
+        slider, amounts = "strength", [0.05 * (7 * i % 30) for i in range(options.changes)]
+    elif axes is None:
         found = pretrained.find(options.weights)
         axes = find_axes(found.network, *attribute_network("attributes-toon-steer"), count=500)
     with tempfile.TemporaryDirectory() as folder:
         index = page.write(options.weights, axes, Path(folder) / "site")
         size, load = index.stat().st_size, psutil.getloadavg()[0]
-        opened, cpu, computed, shown = measure(index, options.changes, options.browser)
+        opened, cpu, computed, shown = measure(index, slider, amounts, options.browser)
 
     report(
-        options.out,
+        options.out or Path(__file__).parent / "results" / ("edit_page.json" if edits else "page.json"),
         load,
         what="milliseconds from a slider's 'input' event to the new picture on the canvas, ONNX Runtime Web, one thread",
         weights=options.weights,

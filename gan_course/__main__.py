@@ -474,11 +474,19 @@ def parser(systems=True):
     p = commands.add_parser(
         "page",
         help="write the face editor as a page of the web",
-        description="Write a page in which visitors steer faces along the axes that 'axes' found. The generator runs in "
-        "their browser: no server, no account. The first time it fetches ONNX Runtime Web from npm (33 MB).",
+        description="Write a page in which visitors steer faces along the axes that 'axes' found, or, with a network of 'train "
+        "l2m', edit a picture of their own, which stays on their computer. The network runs in their browser: no server, no "
+        "account. The first time it fetches ONNX Runtime Web from npm (33 MB).",
     )
-    p.add_argument("--weights", required=True, metavar="RUN|NAME", help="the generator that the axes belong to")
-    p.add_argument("--axes", required=True, type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
+    p.add_argument(
+        "--weights",
+        required=True,
+        metavar="RUN|NAME",
+        help="the generator that the axes belong to, or the network that edits",
+    )
+    p.add_argument(
+        "--axes", type=path, metavar="AXES.npz", help="a file that 'axes' wrote; not for a network that edits"
+    )
     p.add_argument("--out", type=path, default=Path("site"), metavar="FOLDER", help="the folder (default: site)")
     p.add_argument("--serve", action="store_true", help="open the page in the browser, served from this computer")
     p.set_defaults(run=page)

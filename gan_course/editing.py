@@ -96,7 +96,7 @@ class DomainEditor:
 
     def tell(self, pictures):
         """Return the domains of faces, uint8 (n, r, r, 3), as the steering network sees them: int64 (n,)."""
-        steering, known = self._steering()
+        steering, known = self.steering()
         rows = [known.index(name) for name in self.attributes]
         said = []
         for start in range(0, len(pictures), BATCH):
@@ -105,7 +105,8 @@ class DomainEditor:
                 said.append(to_numpy(steering(fitted(x, steering), training=False))[:, rows] > 0)
         return (np.concatenate(said) << np.arange(len(rows))).sum(axis=1)
 
-    def _steering(self):
+    def steering(self):
+        """Return the attribute network that tells the domains, and its attributes; raise `CourseError` where there is none."""
         if "steering" not in self._kept:
             if self.config.steering == "none" or not self.attributes:
                 raise CourseError("No steering network tells the domain of a face here; say what the face is (source).")

@@ -34,9 +34,14 @@ def load(name):
     """
     network = config(name).network()
     network.load_weights(weights.file_of(name))
+    return called(network)
+
+
+def called(network):
+    """Return a network after a first call: Keras exports (to ONNX, say) only what was called once."""
     shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
     inputs = [np.zeros((1, *shape[1:]), "float32") for shape in shapes]
-    network(inputs if len(inputs) > 1 else inputs[0])  # Keras exports (to ONNX, say) only what was called once
+    network(inputs if len(inputs) > 1 else inputs[0])
     return network
 
 

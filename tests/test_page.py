@@ -1,4 +1,4 @@
-"""The face editor as a page, in a real browser: the notebook's FaceEditor and the command line say what it must show.
+"""Both pages in a real browser: what they show is compared with the notebook's FaceEditor, and with DomainEditor.
 
 Needs Playwright and a Chromium (README, 'For instructors and contributors'), and once the internet for what npm holds.
 """
@@ -13,12 +13,14 @@ import pytest
 import requests
 from PIL import Image
 
-from gan_course import pretrained
+from gan_course import editing, pretrained
 from gan_course.__main__ import main
-from gan_course.data import npm
+from gan_course.data import npm, toon
+from gan_course.errors import CourseError
 from gan_course.latent.axes import Axes, unit
 from gan_course.latent.sampling import fixed_latent
-from gan_course.models import dcgan, stylegan
+from gan_course.models import dcgan, l2m_gan, stylegan
+from gan_course.training.l2m import L2MConfig
 from gan_course.training.stylegan import StyleGANConfig
 from gan_course.weights import weights_sha256
 from gan_course.widgets import page as web
@@ -259,12 +261,12 @@ def test_a_dcgan_and_photographs(fetched, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     found = pretrained.find("dcgan-celeba-64")
     site = web.site(found, axes_for(found.network, 64))
-    session = onnxruntime.InferenceSession(site.draw)
+    session = onnxruntime.InferenceSession(site.data["draw"])
     z = fixed_latent(4, 64)
     (pictures,) = session.run(None, {session.get_inputs()[0].name: z})
     np.testing.assert_allclose(pictures, np.asarray(found.network(z, training=False)), rtol=0, atol=2 * CLOSE / 255)
     stored = sum(w.size for w in found.network.get_weights())
-    assert len(site.draw) < 2.2 * stored  # float16
+    assert len(site.data["draw"]) < 2.2 * stored  # float16
     text = web.save(site, tmp_path / "site").read_text(encoding="utf-8")
     assert "non-commercial research and education only" in text and "people who were not asked" in text.replace(
         "\n", " "
@@ -378,6 +380,11 @@ def test_accessible(browser, fetched, folder, scheme, width):
     )
     visit.act(lambda: visit.button("lock No Beard").click())
     visit.page.locator("details").evaluate_all("all => all.forEach((d) => d.open = true)")
+    for_everyone(visit, axe)
+    visit.context.close()
+
+
+def for_everyone(visit, axe):
     visit.page.evaluate(axe)
     found = visit.page.evaluate("axe.run()")
     told = [(v["id"], v["impact"], [n["html"] for n in v["nodes"]]) for v in found["violations"]]
@@ -385,7 +392,6 @@ def test_accessible(browser, fetched, folder, scheme, width):
     assert len(found["passes"]) > 15 and any(rule["id"] == "color-contrast" for rule in found["passes"])
     wide, seen = visit.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= seen  # nothing sticks out
-    visit.context.close()
 
 
 def test_the_keyboard_is_enough(visit):
@@ -411,6 +417,172 @@ def test_the_keyboard_is_enough(visit):
     page.keyboard.press("Tab")
     visit.act(lambda: page.keyboard.press("Enter"))  # plus
     assert slider.get_attribute("aria-valuetext") == "+6 degrees"
+
+
+# --- the page that edits a given face --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def edits(fetched, tmp_path_factory):
+    """(index.html of the shipped editor's page, written by the command; its `DomainEditor`)."""
+    fetched(npm.ONNX_RUNTIME)
+    out = tmp_path_factory.mktemp("edits") / "site"
+    assert main(["page", "--weights", "l2m-toon-64", "--out", str(out)]) == 0
+    return out / "index.html", editing.open_editor("l2m-toon-64")
+
+
+def strength(visit, amount):
+    visit.act(
+        lambda: visit.page.locator("#strength").evaluate(
+            "(s, x) => { s.value = x; s.dispatchEvent(new Event('input', { bubbles: true })); }", amount
+        )
+    )
+
+
+def box(visit, name):
+    return visit.page.get_by_role("checkbox", name=name, exact=True)
+
+
+def own_picture(path):
+    """Write a picture of 178x218 pixels, as CelebA's, with a face of no part of the examples."""
+    toon.picture(toon.draw(0, 1), 0, 1, 178).resize((178, 218)).save(path)
+    return path
+
+
+def test_examples_are_edited_as_in_keras(browser, edits):
+    index, editor = edits
+    faces = web.examples(editor.attributes, 64)[..., :3]
+    sources = editor.tell(faces)
+    assert len(faces) == 8 and set(sources) == {0, 1, 2, 3}
+    visit = Visit(browser, index.as_uri() + "#face=5&Smiling=0&strength=0.8&Hat=1")
+    assert "Hat=1, which this page does not know" in visit.page.inner_text("#said")
+    np.testing.assert_array_equal(visit.pixels("start"), faces[4])
+    first = visit.pixels()
+    same(first, editor.edit(faces[4:5], {"Smiling": 0}, 0.8)[0])
+    for i in (0, 1, 2, 3, 5, 6, 7):
+        visit.act(visit.button(f"example face {i + 1}").click)
+        words = visit.page.locator("#start").get_attribute("aria-label")
+        assert words == f"example face {i + 1}, {editor.domains[sources[i]]}"
+        for b, name in enumerate(editor.attributes):
+            assert box(visit, name).is_checked() == bool(sources[i] >> b & 1)
+    assert visit.page.input_value("#strength") == "0.8"  # it stays; what the face shall have does not
+    wanted = int(not sources[7] >> 1 & 1)
+    visit.act(box(visit, "Eyeglasses").click)
+    visit.page.wait_for_timeout(600)
+    address = visit.page.url.partition("#")[2]
+    assert address == f"face=8&Eyeglasses={wanted}&strength=0.8"
+    same(visit.pixels(), editor.edit(faces[7:], {"Eyeglasses": wanted}, 0.8)[0])
+    strength(visit, 0)
+    back = np.abs(visit.pixels().astype(float) - faces[7])
+    same(visit.pixels(), editor.edit(faces[7:], {"Eyeglasses": wanted}, 0.0)[0])
+    assert back.mean() < 10  # of 255
+    visit.act(visit.button("reset").click)
+    assert visit.page.input_value("#strength") == "1"
+    same(visit.pixels(), editor.edit(faces[7:], {}, 1.0)[0])
+    visit.act(lambda: visit.page.evaluate("location.hash = '#face=5&Smiling=0&strength=0.8'"))
+    np.testing.assert_array_equal(visit.pixels(), first)
+    visit.context.close()
+    assert visit.complaints == []
+
+
+def test_a_picture_of_ones_own_stays_here(browser, edits, tmp_path):
+    index, editor = edits
+    visit, path = Visit(browser, index.as_uri()), own_picture(tmp_path / "me.png")
+    before = visit.pixels()
+    face = editing.read_face(path, 64)
+    visit.act(lambda: visit.page.set_input_files("#file", path))
+    same(visit.pixels("start"), face)
+    visit.act(box(visit, "Eyeglasses").click)
+    wanted = int(not editor.tell(face[None])[0] >> 1 & 1)
+    same(visit.pixels(), editor.edit(face[None], {"Eyeglasses": wanted})[0])
+    assert visit.page.locator("#face").get_attribute("aria-label").startswith("your picture, edited: ")
+    with visit.page.expect_download() as waiting:
+        visit.button("save picture").click()
+    waiting.value.save_as(tmp_path / "saved.png")
+    assert waiting.value.suggested_filename == "edited-own.png"
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "saved.png"))[..., :3], visit.pixels())
+    visit.page.get_by_role("link", name="What is real?").click()  # a place on the page is no other face
+    visit.page.wait_for_timeout(400)
+    shown = visit.pixels()
+    (tmp_path / "text.png").write_text("no picture")
+    visit.page.set_input_files("#file", tmp_path / "text.png")
+    visit.page.locator("#said", has_text="'text.png' cannot be read as a picture").wait_for()
+    np.testing.assert_array_equal(visit.pixels(), shown)
+    different(shown, before)
+    # Dropped on the page: a JPEG lies on its side, and says so.
+    image, data = Image.open(path), Image.Exif()
+    data[0x0112] = 6  # orientation
+    image.rotate(90, expand=True).save(tmp_path / "me.jpg", quality=95, subsampling=0, exif=data)
+    visit.act(
+        lambda: visit.page.evaluate(
+            """(numbers) => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(numbers)], "me.jpg", { type: "image/jpeg" }));
+                document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: data }));
+            }""",
+            list((tmp_path / "me.jpg").read_bytes()),
+        )
+    )
+    visit.page.wait_for_timeout(600)
+    difference = np.abs(visit.pixels("start").astype(int) - editing.read_face(tmp_path / "me.jpg", 64))
+    assert difference.mean() < 1 and difference.max() < 16  # decoders differ a little
+    asked = [url for url in visit.requests if not url.startswith(("blob:", "data:"))]
+    assert {url.partition("#")[0] for url in asked} == {index.as_uri()}
+    assert not visit.page.url.partition("#")[2]  # nothing of it in the address
+    visit.context.close()
+    assert visit.complaints == []
+
+
+def test_an_editor_of_photographs_brings_no_face(browser, fetched, tmp_path):
+    fetched(npm.ONNX_RUNTIME)
+    keras.utils.set_random_seed(0)
+    network = l2m_gan.Editor(16, 4, 4, 2, 6, downs=2)
+    network.generator.get_layer("to_rgb").kernel.assign(np.random.default_rng(1).normal(size=(1, 1, 4, 3)))
+    domains = ["neither", "Smiling", "Eyeglasses", "both"]
+    options = dict(attributes="Smiling,Eyeglasses", resolution=16, data="mine", domains=domains)
+    config = L2MConfig(**options, steering="attributes-toon-steer")  # for 64x64: pictures are made larger for it
+    site = web.site(pretrained.Found(network, config, {"kind": "run", "name": "mine", "step": 7}))
+    index = web.save(site, tmp_path / "site")
+    text, editor = index.read_text(encoding="utf-8"), editing.DomainEditor(network, config)
+    assert "non-commercial research and education only" in text and "real people" in text and "{{" not in text
+    visit = Visit(browser, index.as_uri())
+    assert visit.page.inner_text("#words") == "No face yet: choose a picture."
+    assert visit.button("save picture").is_disabled() and visit.page.locator("#faces").is_hidden()
+    path = own_picture(tmp_path / "me.png")
+    visit.act(lambda: visit.page.set_input_files("#file", path))
+    face = editing.read_face(path, 16)
+    same(visit.pixels("start"), face)
+    source = editor.tell(face[None])[0]
+    assert domains[source] in visit.page.locator("#start").get_attribute("aria-label")
+    visit.act(box(visit, "Smiling").click)
+    same(visit.pixels(), editor.edit(face[None], int(source ^ 1))[0])
+    visit.context.close()
+    assert visit.complaints == []
+    folders = L2MConfig(attributes="folders", domains=["cat", "dog"])
+    with pytest.raises(CourseError, match="domains are folders"):
+        web.site(pretrained.Found(network, folders, {"kind": "run", "name": "mine", "step": 1}))
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1200)])
+def test_the_editing_page_is_accessible(browser, fetched, edits, scheme, width):
+    axe = (fetched(npm.AXE) / "axe.min.js").read_text(encoding="utf-8")
+    visit = Visit(browser, edits[0].as_uri(), color_scheme=scheme, viewport={"width": width, "height": 800})
+    for_everyone(visit, axe)
+    reached = []
+    for _ in range(20):
+        visit.page.keyboard.press("Tab")
+        reached.append(visit.page.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
+    for wanted in ("example face 1", "example face 8", "file", "has-Smiling", "has-Eyeglasses", "strength", "picture"):
+        assert wanted in reached, (wanted, reached)
+    visit.page.focus("#has-Smiling")
+    visit.act(lambda: visit.page.keyboard.press("Space"))
+    visit.page.focus("#strength")
+    visit.act(lambda: visit.page.keyboard.press("ArrowLeft"))
+    visit.page.wait_for_timeout(600)
+    assert "Edited: " in visit.page.inner_text("#words") and "Smiling=" in visit.page.url
+    assert visit.page.url.endswith("&strength=0.95")
+    visit.context.close()
+    assert visit.complaints == []
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------
@@ -446,6 +618,8 @@ def test_mistakes_are_told_and_nothing_is_written(progan, fetched, tmp_path, ref
     refused(
         main(["page", "--weights", "dcgan-toon-64", "--axes", str(good), "--out", str(tmp_path / "a")]), "other weights"
     )
+    refused(main(["page", "--weights", "l2m-toon-64", *command[3:], str(tmp_path / "a")]), "leave out --axes")
+    refused(main([*command[:3], "--out", str(tmp_path / "a")]), "give --axes")
     monkeypatch.setattr(web, "find_spec", lambda name: None)
     refused(main([*command, str(tmp_path / "a")]), "tf2onnx", "pip install")
     assert not (tmp_path / "a").exists() and [x.name for x in full.iterdir()] == ["thesis.txt"]

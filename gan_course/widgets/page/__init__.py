@@ -1,10 +1,12 @@
-"""The face editor as a page of the web: one folder, no server, no account; the generator runs in the visitor's browser.
+"""Steering a face, or editing one, as a page of the web: one folder, no server, no account; the network runs in the visitor's browser.
 
     write("progan-toon-64", "axes.npz", "site")      # then open site/index.html, or put the folder on GitHub Pages
+    write("l2m-toon-64", None, "site")               # a network that edits given faces has no axes
 
-`index.html` holds all that it needs (style, script, axes, weights, runtime), since a page that is opened as a file, or
-inside JupyterLab, may not load other files. What is in it: `index.html`, `page.css` and `editor.js` beside this file, as
-they are; ONNX Runtime Web, from npm; the networks as ONNX with float16 weights. Beside it lie the model card and the licences.
+`index.html` holds all that it needs (style, script, weights, runtime), since a page that is opened as a file, or inside JupyterLab,
+may not load other files. What is in it, from beside this file: `index.html`, the frame; `steer.html` and `steer.js`, or `edit.html` and
+`edit.js`; `common.js` and `page.css`; ONNX Runtime Web, from npm; the networks as ONNX with float16 weights. Beside it lie the model
+card and the licences.
 """
 
 import base64
@@ -22,9 +24,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
 from gan_course import backend, pretrained, weights
 from gan_course.data import npm, toon
+from gan_course.editing import DomainEditor
 from gan_course.errors import CourseError
 from gan_course.files import atomic_write
 from gan_course.latent.axes import LEAST, POLE, STEPS, Axes
@@ -34,6 +38,14 @@ from gan_course.widgets.face_editor import REACH, grouped
 
 HERE = Path(__file__).parent
 SMALL = 64  # numbers: smaller arrays stay float32
+TEST = range(10_801, 12_001)  # the cartoons of the test part, where 12,000 are drawn
+MOST = 1.5  # of an edit's strength
+FRAMING = {  # what a picture must be like, for cartoons and for photographs
+    False: "It must be framed as the examples are: one face, upright, in the middle and as large. The network has seen only "
+    "cartoon faces: do not expect a good edit of a photograph.",
+    True: "It must be framed as the faces of the training: one face, upright, the eyes a little below half the height, and apart by "
+    "two ninths of the width. The course's command <code>frame</code> cuts a photograph so.",
+}
 NOTE = (
     "<p><strong>For non-commercial research and education only.</strong> The network learned from photographs of people "
     "who were not asked. The licence of their pictures (CelebA) holds for what is made from them, and so for this page.</p>"
@@ -57,52 +69,49 @@ The files of ONNX Runtime Web, and their sha256:
 
 @dataclass(frozen=True)
 class Site:
-    """What the page shows. draw: ONNX bytes of codes -> pictures; map: of z -> w, or None. card: Markdown.
+    """What a page shows.
 
-    photographs: the network learned from photographs of people.
+    kind: 'steer' or 'edit': which .html and .js. about: what the script must know, for JSON. data: {name: bytes} for the script,
+    as ONNX networks. words: {name: HTML} of the page's own places. card: Markdown. photographs: the network learned from photographs of
+    people.
     """
 
-    axes: Axes
-    draw: bytes
-    map: bytes | None
-    latent: int  # numbers in a latent vector
-    layers: int  # of w; 0 in z
-    size: int  # of a picture, in pixels
+    kind: str
+    about: dict
+    data: dict
+    words: dict
     summary: str
     card: str
     photographs: bool
 
 
 def write(target, axes, out):
-    """Write the page of a generator and its axes to the folder `out`; return the path of its index.html.
+    """Write a page to the folder `out`; return the path of its index.html.
 
-    target: RUN|NAME, see `gan_course.pretrained.find`. axes: path of an .npz file, or the `Axes`. Raises `CourseError` for axes of
+    target: RUN|NAME, see `gan_course.pretrained.find`: a generator, whose faces are steered, or a network that edits given faces.
+    axes: of the generator, path of an .npz file or the `Axes`; None for a network that edits. Raises `CourseError` for axes of
     another generator, a folder that holds other things, and where the runtime cannot be fetched.
     """
     out = Path(out)
     ours = {"index.html", "card.md", "licences.txt", "CNAME"}  # CNAME and hidden files: of GitHub Pages
     if out.exists() and not (out.is_dir() and {x.name for x in out.iterdir() if x.name[0] != "."} <= ours):
         raise CourseError(f"'{out}' holds other files already; give --out a new folder.")
-    axes = axes if isinstance(axes, Axes) else Axes.load(axes)
+    axes = axes if axes is None or isinstance(axes, Axes) else Axes.load(axes)
     found = pretrained.find(target)
-    axes.check(found.network, str(target))
+    if found.config.edits and axes is not None:
+        raise CourseError(f"'{target}' edits given faces and has no axes; leave out --axes.")
+    if not found.config.edits:
+        if axes is None:
+            raise CourseError(
+                f"'{target}' draws faces, which are steered along axes; give --axes, a file that 'axes' wrote."
+            )
+        axes.check(found.network, str(target))
     npm.files(npm.ONNX_RUNTIME)  # what cannot be fetched is told before the long work
     return save(site(found, axes), out)
 
 
-def site(found, axes):
-    """Return the `Site` of a generator (`pretrained.Found`) and its axes."""
-    network = found.network
-    needs_space(network, axes.space)
-    layers = len(network.styled) if axes.space == "w" else 0
-    latent = latent_dim(network)
-    if layers:
-        draw, mapping = (
-            to_onnx(_part(network, "synthesize", (layers, latent))),
-            to_onnx(_part(network, "map", (latent,))),
-        )
-    else:
-        draw, mapping = to_onnx(network), None
+def site(found, axes=None):
+    """Return the `Site` of a generator (`pretrained.Found`) and its axes, or of a network that edits."""
     name = found.about["name"]
     entry = pretrained.index().get(name, {}) if found.about["kind"] == "shipped weights" else {}
     summary = f"{entry['summary']}, '{name}'" if entry else f"a {found.config.model} of the training '{name}'"
@@ -114,12 +123,86 @@ def site(found, axes):
         rows = json.dumps(found.config.to_dict() | {"step": found.about["step"]}, indent=1)
         card = f"# Model card: `{name}`\n\nA training of one's own; its settings:\n\n```json\n{rows}\n```\n"
         card += "\nTrained on photographs of people: for non-commercial research only.\n" if photographs else ""
-    card += (
-        "\n**On this page** the weights are rounded to float16, in ONNX. The axes: "
-        f"{len(axes.names)} in {axes.space}, {axes.method}, from {axes.count:,} faces told by `{axes.network_name}`.\n"
+    card += "\n**On this page** the weights are rounded to float16, in ONNX. "
+    if found.config.edits:
+        kind, (about, data, words) = "edit", _edit(found, photographs)
+        card += f"What a face is at first tells `{found.config.steering}`.\n"
+    else:
+        kind, (about, data, words) = "steer", _steer(found.network, axes)
+        card += f"The axes: {len(axes.names)} in {axes.space}, {axes.method}, from {axes.count:,} faces told by `{axes.network_name}`.\n"
+    return Site(kind, about, data, words, summary, card, photographs)
+
+
+def _steer(network, axes):
+    """Return (about, data, words) of the page on which drawn faces are steered."""
+    needs_space(network, axes.space)
+    layers = len(network.styled) if axes.space == "w" else 0
+    latent = latent_dim(network)
+    if layers:
+        data = {
+            "draw": to_onnx(_part(network, "synthesize", (layers, latent))),
+            "map": to_onnx(_part(network, "map", (latent,))),
+        }
+    else:
+        data = {"draw": to_onnx(network)}
+    step, word = STEPS[axes.space]
+    about = dict(
+        names=axes.names,
+        directions=np.asarray(axes.directions, "float64").tolist(),  # JSON keeps every digit
+        groups=list(grouped(axes.names).items()),
+        space=axes.space,
+        unit=axes.unit,
+        step=step,
+        word=word,
+        most=REACH * step,
+        least=LEAST,
+        pole=POLE,
+        latent=latent,
+        layers=layers,
+        size=network.output_shape[1],
+        weights_sha256=axes.weights_sha256,
     )
-    size = network.output_shape[1]
-    return Site(axes, draw, mapping, latent, layers, size, summary, card, photographs)
+    return about, data, {"title": "Steer a face"}
+
+
+def _edit(found, photographs):
+    """Return (about, data, words) of the page on which given faces are edited."""
+    editor = DomainEditor(found.network, found.config)
+    size, attributes = editor.resolution, editor.attributes
+    if not attributes:
+        raise CourseError("The page sets attributes, and this editor's domains are folders; use 'edit --image'.")
+    steering, known = editor.steering()
+    pictures = keras.Input((size, size, 3))
+    logits = keras.ops.take(steering(_fitted(pictures, steering)), [known.index(name) for name in attributes], axis=1)
+    data = {"edit": to_onnx(found.network), "steering": to_onnx(keras.Model(pictures, logits))}
+    if not photographs:
+        data["examples"] = examples(attributes, size).tobytes()
+    about = dict(attributes=attributes, domains=editor.domains, size=size, most=MOST)
+    return about, data, {"title": "Edit a face", "most": str(MOST), "framing": FRAMING[photographs]}
+
+
+def _fitted(pictures, network):
+    """Return what `layers.fitted` returns, in sums of pixels: ONNX is not given its smoothed resize."""
+    size, wanted = pictures.shape[1], network.input_shape[1]
+    if size == wanted:
+        return pictures
+    one = np.eye(size, dtype="float32")[None, :, :, None]
+    rows = keras.ops.image.resize(one, (wanted, size), antialias=True, data_format="channels_last")
+    rows = backend.to_numpy(rows)[0, :, :, 0]  # a tensor would become an input
+    return keras.ops.einsum("yh,bhwc,xw->byxc", rows, pictures, rows)
+
+
+def examples(attributes, size):
+    """Return cartoon faces of the test part, RGBA (n, size, size, 4): the first of each combination of attributes, 8 or more in all."""
+    wanted, chosen = max(1, 8 // 2 ** len(attributes)), {}
+    for index in TEST:
+        labels = toon.labels(toon.draw(0, index))
+        rows = chosen.setdefault(tuple(labels.get(name, False) for name in attributes), [])
+        if len(rows) < wanted:
+            rows.append(index)
+    rows = sorted(index for rows in chosen.values() for index in rows)
+    faces = [toon.picture(toon.draw(0, index), 0, index).convert("RGBA") for index in rows]
+    return np.stack([np.asarray(face.resize((size, size), Image.Resampling.LANCZOS)) for face in faces])
 
 
 def _part(network, method, shape):
@@ -148,7 +231,7 @@ def to_onnx(network):
         )
     import onnx
 
-    network(np.zeros((1, *network.input_shape[1:]), "float32"))  # Keras exports only what was called once
+    pretrained.called(network)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         with warnings.catch_warnings():
@@ -173,28 +256,28 @@ def save(site, out):
     """Write a `Site` to the folder `out`; return the path of its index.html, which is written last."""
     runtime, out = npm.files(npm.ONNX_RUNTIME), Path(out)
     paths = list(npm.ONNX_RUNTIME.sha256)
+    data = site.data | {"runtime": (runtime / paths[0]).read_bytes(), "wasm": (runtime / paths[1]).read_bytes()}
+    people = "It learned from drawings; no photograph was used."
+    if site.photographs:
+        people = "It learned from photographs of real people, and may keep something of theirs."
     values = {
-        "style": (HERE / "page.css").read_text(encoding="utf-8"),
-        "script": (HERE / "editor.js").read_text(encoding="utf-8"),
-        "about": json.dumps(_about(site)).replace("<", "\\u003c"),
-        "directions": _base64(np.ascontiguousarray(site.axes.directions, "<f8").tobytes()),
-        "draw": _packed(site.draw),
-        "map": _packed(site.map) if site.map else "",
-        "runtime": _packed((runtime / paths[0]).read_bytes()),
-        "wasm": _packed((runtime / paths[1]).read_bytes()),
+        "body": _text(f"{site.kind}.html"),
+        "style": _text("page.css"),
+        "script": _text("common.js") + _text(f"{site.kind}.js"),
+        "about": json.dumps(site.about).replace("<", "\\u003c"),
+        "data": "\n".join(f'<script type="text/plain" id="{name}">{_packed(x)}</script>' for name, x in data.items()),
         "summary": html.escape(site.summary),
-        "people": "It learned from photographs of real people, and may keep something of theirs."
-        if site.photographs
-        else "It learned from drawings; no photograph was used.",
+        "people": people,
         "note": NOTE if site.photographs else "",
         "lesson": _lesson(),
         "repository": html.escape(_repository()),
         "version": npm.ONNX_RUNTIME.version,
+        **site.words,
     }
-    page = (HERE / "index.html").read_text(encoding="utf-8")
+    page = _text("index.html")
     for name, value in values.items():
         page = page.replace("{{" + name + "}}", value)
-    mit = (HERE / "MIT-onnxruntime.txt").read_text(encoding="utf-8").rstrip()
+    mit = _text("MIT-onnxruntime.txt").rstrip()
     hashes = "\n".join(f"    {sha256}  {path}" for path, sha256 in npm.ONNX_RUNTIME.sha256.items())
     texts = {
         "card.md": site.card,
@@ -207,32 +290,12 @@ def save(site, out):
     return out / "index.html"
 
 
-def _about(site):
-    """Return what the script must know beside the numbers."""
-    axes, (step, word) = site.axes, STEPS[site.axes.space]
-    return dict(
-        names=axes.names,
-        groups=list(grouped(axes.names).items()),
-        space=axes.space,
-        unit=axes.unit,
-        step=step,
-        word=word,
-        most=REACH * step,
-        least=LEAST,
-        pole=POLE,
-        latent=site.latent,
-        layers=site.layers,
-        size=site.size,
-        weights_sha256=axes.weights_sha256,
-    )
+def _text(name):
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def _packed(data):
-    return _base64(gzip.compress(data, 9, mtime=0))
-
-
-def _base64(data):
-    return base64.b64encode(data).decode()
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
 def _repository():

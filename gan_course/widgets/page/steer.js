@@ -1,14 +1,7 @@
 // The face editor as a page: the same controls and the same arithmetic as gan_course.widgets.face_editor (in Python).
 // Vectors are arrays of numbers. The codes of a face are a list of them: one z, or the w of each layer.
 
-const $ = (id) => document.getElementById(id);
-const bytes = (id) => Uint8Array.from(atob($(id).textContent), (letter) => letter.charCodeAt(0));
-const about = JSON.parse($("about").textContent);
-const { names, space, step, most, least, pole } = about;
-const directions = (() => {
-  const all = new Float64Array(bytes("directions").buffer), d = all.length / names.length;
-  return names.map((_, i) => Array.from(all.subarray(i * d, (i + 1) * d)));
-})();
+const { names, directions, space, step, most, least, pole } = about;
 
 // --- the numbers of a seed: those of NumPy's default_rng(seed).normal(), so a seed is the same face in Python -------------
 
@@ -178,7 +171,6 @@ function walk(from, to) {
 }
 
 const set = (name, amount, moved = null) => change({ amounts: { ...state.amounts, [name]: amount } }, moved);
-const say = (text) => ($("said").textContent = text);
 
 // --- the address, and files -----------------------------------------------------------------------------------------------
 
@@ -213,24 +205,10 @@ function readAddress() {
   if (wrong.length) say(`The address holds ${wrong.join(", ")}, which this page does not know; it is left out.`);
 }
 
-let later;
-
-/** Tell the state in words and in the address, when it has come to rest: a screen reader reads the words out. */
-function tell() {
-  clearTimeout(later);
-  later = setTimeout(() => {
-    if (networks) $("words").textContent = `${state.seed === null ? "own face" : `seed ${state.seed}`}: ${inWords()}`;
-    if (state.seed === null) return; // too long for an address
-    try {
-      history.replaceState(null, "", toAddress(state));
-    } catch {} // a page inside another page (JupyterLab) may not change its address
-  }, 300);
-}
-
-function download(name, blob) {
-  const link = Object.assign(document.createElement("a"), { download: name, href: URL.createObjectURL(blob) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+/** Tell the state in words and in the address; codes of one's own are too long for that. */
+function tellState() {
+  const words = networks ? `${state.seed === null ? "own face" : `seed ${state.seed}`}: ${inWords()}` : null;
+  tell(words, state.seed === null ? null : toAddress(state));
 }
 
 const fileName = () => `face-${state.seed ?? "own"}`;
@@ -262,72 +240,42 @@ function takeSettings(text) {
 
 // --- the picture ------------------------------------------------------------------------------------------------------------
 
-let networks, begun = null; // begun: of the start, {seed, codes, pixels}
-let drawing = false, wanted = false, shown = null, held = false;
+let begun = null; // begun: of the start, {seed, codes, pixels}
+let shown = null, held = false;
 
-async function run(network, rows) {
-  const tensor = new networks.Tensor("float32", Float32Array.from(rows.flat()), network === networks.draw && space === "w" ? [1, rows.length, about.latent] : [1, about.latent]);
-  const result = await network.run({ [network.inputNames[0]]: tensor });
-  return result[network.outputNames[0]].data;
-}
-
-/** Return the pixels of codes: clip(round((x + 1) * 127.5)), as show.to_uint8 does. */
-async function pixels(codes) {
-  const floats = await run(networks.draw, codes), image = new ImageData(about.size, about.size);
-  for (let i = 0; i < about.size ** 2; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = Math.fround(Math.fround(floats[3 * i + c] + 1) * 127.5);
-    image.data[4 * i + 3] = 255;
-  }
-  return image;
-}
+const toW = (codes) => (space === "w" ? [1, codes.length, about.latent] : [1, about.latent]);
+const pixels = async (codes) => toImage(await run(networks.draw, [codes.flat(), toW(codes)]));
 
 async function startCodes(seed) {
   const z = normal(seed, about.latent);
   if (space === "z") return [z];
-  const flat = Array.from(await run(networks.map, [z]));
+  const flat = Array.from(await run(networks.map, [z, [1, about.latent]]));
   return Array.from({ length: about.layers }, (_, i) => flat.slice(i * about.latent, (i + 1) * about.latent));
 }
 
-/** Draw the state. Changes that come while a picture is computed are drawn together, after it. */
-async function draw() {
-  wanted = true;
-  if (drawing || !networks) return;
-  drawing = true;
-  while (wanted) {
-    wanted = false;
-    const now = state;
-    if (begun?.seed !== now.seed) {
-      const codes = now.seed === null ? own : await startCodes(now.seed);
-      begun = { seed: now.seed, codes, pixels: await pixels(codes) };
-    }
-    shown = await pixels(edited(begun.codes, now));
-    paint();
-    $("face").dispatchEvent(new Event("drawn"));
+const draw = oneAtATime(async () => {
+  const now = state;
+  if (begun?.seed !== now.seed) {
+    const codes = now.seed === null ? own : await startCodes(now.seed);
+    begun = { seed: now.seed, codes, pixels: await pixels(codes) };
   }
-  drawing = false;
-}
+  shown = await pixels(edited(begun.codes, now));
+  paint();
+});
 
 function paint() {
   if (!shown) return;
   const at = held || $("hold").ariaPressed === "true";
-  const put = (id, image) => $(id).getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0); // on the CPU
-  put("face", at ? begun.pixels : shown);
-  put("start", begun.pixels);
+  put($("face"), at ? begun.pixels : shown);
+  put($("start"), begun.pixels);
   $("face").ariaLabel = at ? "the face at the start" : `a generated face, ${inWords()}`;
 }
 
-const human = (name) => name.replaceAll("_", " ");
 const signed = (x) => (x > 0 ? "+" : x < 0 ? "−" : "") + String(Math.abs(Math.round(x * 100) / 100));
 const inWords = () => Object.entries(state.amounts).map(([name, x]) => `${human(name)} ${signed(x)}`).join(", ") || "as at the start";
 
 // --- the controls -----------------------------------------------------------------------------------------------------------
 
-const make = (tag, values, ...children) => {
-  const element = Object.assign(document.createElement(tag), values);
-  element.append(...children);
-  return element;
-};
-const press = (button, on) => (button.ariaPressed = String(on));
 const rows = {};
 
 function row(name) {
@@ -361,7 +309,7 @@ function refresh() {
   $("redo").ariaDisabled = String(!future.length);
   $("seed").value = state.seed ?? "";
   [$("first").value, $("last").value] = state.layers ?? [0, about.layers - 1];
-  tell();
+  tellState();
   draw();
 }
 
@@ -400,11 +348,7 @@ function build() {
   $("reset").onclick = () => change({ amounts: {} });
   $("hold").onclick = () => { press($("hold"), $("hold").ariaPressed !== "true"); paint(); };
   $("beside").onchange = () => ($("before").hidden = !$("beside").checked);
-  $("picture").onclick = () => {
-    const canvas = make("canvas", { width: about.size, height: about.size });
-    canvas.getContext("2d").putImageData(shown, 0, 0);
-    canvas.toBlob((blob) => download(`${fileName()}.png`, blob));
-  };
+  $("picture").onclick = () => savePicture(`${fileName()}.png`, shown);
   $("settings").onclick = () => download(`${fileName()}.json`, new Blob([settings()], { type: "application/json" }));
   $("load").onchange = async () => {
     const [file] = $("load").files;
@@ -419,7 +363,7 @@ function build() {
   $("face").onpointerdown = hold(true);
   for (const event of ["pointerup", "pointerleave", "pointercancel"]) $("face").addEventListener(event, hold(false));
   $("axes").onsubmit = () => false;
-  addEventListener("hashchange", readAddress);
+  onAddress(readAddress);
   addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.target.type === "number") return;
     const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
@@ -430,28 +374,7 @@ function build() {
   });
 }
 
-/** Start the runtime from what this file holds, in one thread: several need headers that a plain server does not send. */
-async function start() {
-  const unpack = async (id) => {
-    const stream = new Blob([bytes(id)]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  };
-  const source = URL.createObjectURL(new Blob([await unpack("runtime")], { type: "text/javascript" }));
-  const { InferenceSession, Tensor, env } = await import(source);
-  env.wasm.numThreads = 1;
-  env.wasm.wasmBinary = await unpack("wasm");
-  const network = async (id) => ($(id).textContent ? InferenceSession.create(await unpack(id)) : null);
-  networks = { Tensor, draw: await network("draw"), map: await network("map") };
-}
-
 build();
 readAddress();
 [past, state] = [[], tidy(state)]; // the first state is no change
-try {
-  await start();
-  refresh();
-} catch (error) {
-  $("words").textContent = "";
-  say(`The network does not run in this browser (${error.message}); try a newer one.`);
-  console.error(error);
-}
+await start(["draw", "map"], refresh);
