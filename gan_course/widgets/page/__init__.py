@@ -126,7 +126,7 @@ def site(found, axes=None):
     card += "\n**On this page** the weights are rounded to float16, in ONNX. "
     if found.config.edits:
         kind, (about, data, words) = "edit", _edit(found, photographs)
-        card += f"What a face is at first tells `{found.config.steering}`.\n"
+        card += f"`{found.config.steering}` tells what a face is at first.\n"
     else:
         kind, (about, data, words) = "steer", _steer(found.network, axes)
         card += f"The axes: {len(axes.names)} in {axes.space}, {axes.method}, from {axes.count:,} faces told by `{axes.network_name}`.\n"
