@@ -29,16 +29,18 @@ from gan_course.exercises import (
     steering,
     styles,
     text,
+    whose,
     yours_or_ours,
 )
 from gan_course.exercises.engine import Exercise, NotYet, run
 from gan_course.latent import axes, mixing
+from gan_course.metrics import provenance
 from gan_course.metrics.steering import flips
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
 from gan_course.training.gan import GAN
 
-MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text)
+MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text, whose)
 RNG = np.random.default_rng(0)
 EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
 
@@ -203,6 +205,20 @@ def by_flips(before, after, target):
     return found.success, np.nanmean(found.changed) if found.success else 0.0
 
 
+def by_one_fraction(count, total, z=1.96):
+    """Wilson's interval, written the other way: with one fraction."""
+    p, square = count / total, z * z
+    ends = [
+        (2 * total * p + square + sign * z * math.sqrt(square + 4 * total * p * (1 - p))) / (2 * (total + square))
+        for sign in (-1, 1)
+    ]
+    return p, *ends
+
+
+def bayes(found, allowed, base):
+    return 1 / (1 + (1 - base) * allowed / (base * found))
+
+
 RIGHT = {
     "to_unit": [
         lambda x: (x.astype("float32") - 127.5) / 127.5,
@@ -271,6 +287,20 @@ RIGHT = {
     "divergence": [lambda m, v: np.mean(np.sum(0.5 * (m * m + np.expm1(v) - v), axis=1))],
     "critic_loss": [text.right_critic_loss, lambda r, f, w: 0.5 * (d_loss(r, f) + d_loss(r, w))],
     "agreement": [metrics.agreement],
+    "share": [provenance.share, lambda c, n: np.array(provenance.share(c, n)), by_one_fraction],
+    "alarms": [
+        provenance.alarms,
+        lambda r, f, a, b: (sum(f > np.quantile(r, 1 - a)) / len(f), bayes(np.mean(f > np.quantile(r, 1 - a)), a, b)),
+    ],
+    "read_mark": [
+        provenance.read_mark,
+        lambda x, s: [np.corrcoef(picture.ravel(), s.ravel())[0, 1] for picture in x],
+        lambda x, s: ((x - x.mean((1, 2), keepdims=True)) * (s - s.mean())).mean((1, 2)) / x.std((1, 2)) / s.std(),
+    ],
+    "membership": [
+        provenance.membership,
+        lambda c, d, k: [1 - min(w) / np.mean(sorted(w)[:k]) for w in cdist(c, d)],
+    ],
 }  # fmt: skip
 
 

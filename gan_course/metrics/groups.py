@@ -26,8 +26,9 @@ def groups_of(source, groups):
     """Return the group of each face of an opened folder, an array of str in the order of `source.names`.
 
     groups: names of attributes with commas (`Male,Young` makes four groups), 'folders' (the folder of each picture),
-    'skin' (of the course's own cartoons: what the program chose), or a CSV file: a picture's name, then its group's name; other columns and a line of titles are skipped, and a
-    face that is not listed is in no group (''). Raises `CourseError` for what is none of these.
+    'skin' (of the course's own cartoons: what the program chose), or a CSV file: a picture's name, then its group's
+    name; other columns and a line of titles are skipped, and a face that is not listed is in no group ('').
+    Raises `CourseError` for what is none of these.
     """
     if groups == "folders":
         folders = getattr(source, "folders", None)
