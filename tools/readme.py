@@ -30,10 +30,7 @@ BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 PROFILES = ("laptop", "gpu", "smoke")
 
 # Lessons to come: notebook, title, what the student does there. All others stand in tools/lessons.
-COMING = (
-    ("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),
-    ("10_whose_faces", "Whose faces?", "ask what a face generator learned from whom, and what it may be used for"),
-)
+COMING = (("09_editing", "Editing a face", "change one attribute and keep the rest (L2M-GAN)"),)
 
 
 def repository():
