@@ -11,7 +11,7 @@ Three parts, each written as soon as it is there, and not done again (delete its
   `rare`: of the dark skin only one face in ten is kept (1% of all). `rare, repeated`: the same faces, those with dark
   skin shown so often that they are a fifth. `balanced`: all faces, each skin a fifth. `marked`: each training face
   carries a watermark.
-- members: these networks at full width on photographs, 100 and all of the training part. Does the test of the lesson tell
+- members: the same networks on photographs, 100 and all of the training part. Does the test of the lesson tell
   faces that were in the training from faces (of other people) that were not? Numbers only: no photograph, and no
   picture drawn after one, is written.
 
@@ -49,7 +49,7 @@ DAMAGE = {
     "48 pixels": (whose.smaller, 48),
 }
 RESOLUTION, BATCH = 32, 16
-NARROW, WIDE = 16, 32  # of the networks that learn who is drawn, and of those that learn photographs
+WIDTH = 16  # of the networks; lesson 02 has 32
 MARK = dict(key=10, resolution=RESOLUTION, block=2)
 
 
@@ -151,7 +151,7 @@ def data(folder, steps, out, results, write, count=5000):
     rows_of = {skin: np.flatnonzero(skins == skin)[:300] for skin in SKINS}
     f_real = {skin: features(pictures[rows]) for skin, rows in rows_of.items()}
     f_test = features(load(folder, RESOLUTION, "test")[0])
-    table = results.setdefault("data", {"steps": steps, "width": NARROW, "drawn": count, "runs": {}})
+    table = results.setdefault("data", {"steps": steps, "width": WIDTH, "drawn": count, "runs": {}})
     table["seen as chosen"] = short((toon.seen_skins(pictures) == skins).mean())
     # Real against real, 100 faces of each: what a distance within a skin is at least.
     table["floor"] = {
@@ -160,7 +160,7 @@ def data(folder, steps, out, results, write, count=5000):
     for name, rows in mixes(skins).items():
         if name in table["runs"]:
             continue
-        gan, cpu = train(pictures[rows], steps, out / f"{name.replace(', ', '-').replace(' ', '-')}.weights.h5", NARROW)
+        gan, cpu = train(pictures[rows], steps, out / f"{name.replace(', ', '-').replace(' ', '-')}.weights.h5", WIDTH)
         drawn = gan.sample(count, seed=7)
         seen = toon.seen_skins(drawn)
         table["runs"][name] = {
@@ -186,8 +186,8 @@ def marked(folder, steps, out, results, write):
     pictures, _ = load(folder, RESOLUTION, "train")
     features = metrics.feature_network("auto", folder)
     secret = whose.pattern(**MARK)
-    gan, cpu = train(whose.write_mark(pictures, secret), steps, out / "marked.weights.h5", NARROW)
-    plain, _ = train(pictures, steps, out / "as-they-are.weights.h5", NARROW)
+    gan, cpu = train(whose.write_mark(pictures, secret), steps, out / "marked.weights.h5", WIDTH)
+    plain, _ = train(pictures, steps, out / "as-they-are.weights.h5", WIDTH)
     drawn = {k: g.sample(2000, seed=7) for k, g in {"marked": gan, "unmarked": plain}.items()}
     drawn["training faces"] = whose.write_mark(pictures[:2000], secret)
     rests = {k: whose.rest(x) for k, x in drawn.items()}
@@ -215,7 +215,7 @@ def auc(members, others):
     return short(roc_auc_score(np.repeat([1, 0], [len(members), len(others)]), np.concatenate([members, others])))
 
 
-def tested(gan, known, unseen, features, count=2000):
+def tested(gan, known, unseen, features, count=1000):
     """Return how well members are told from others: AUC by three scores, and the median distances."""
     drawn = gan.sample(count, seed=9)
     found = {"known": len(known), "unseen": len(unseen)}
@@ -243,7 +243,7 @@ def members(folder, steps, out, results, write):
     for count in (100, len(pictures)):
         if str(count) in table["runs"]:
             continue
-        gan, cpu = train(pictures[:count], steps, out / f"members-{count}.weights.h5", WIDE)
+        gan, cpu = train(pictures[:count], steps, out / f"members-{count}.weights.h5", WIDTH)
         known = pictures[:count][:500]
         table["runs"][str(count)] = {
             "cpu_seconds": cpu,
@@ -286,17 +286,17 @@ def main():
         if folder and kind not in results.setdefault("detectors", {}):
             results["detectors"][kind] = detectors(folder, DRAWERS[kind])
             write()
+    if options.photographs:
+        members(options.photographs, options.steps, options.out, results, write)
+    data(options.data, options.steps, options.out, results, write)
+    if "marked" not in results:
+        marked(options.data, options.steps, options.out, results, write)
     if "judge" not in results:
         results["judge"] = {"cartoons, skin": judged(options.data, "attributes-toon-judge", "skin")}
         if options.photographs:
             results["judge"]["photographs, Male"] = judged(options.photographs, "attributes-celeba-judge", "Male")
             results["judge"]["photographs, Young"] = judged(options.photographs, "attributes-celeba-judge", "Young")
         write()
-    if options.photographs:
-        members(options.photographs, options.steps, options.out, results, write)
-    data(options.data, options.steps, options.out, results, write)
-    if "marked" not in results:
-        marked(options.data, options.steps, options.out, results, write)
 
 
 if __name__ == "__main__":
