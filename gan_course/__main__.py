@@ -398,8 +398,8 @@ def parser(systems=True):
     p.add_argument(
         "--groups",
         required=True,
-        help="attributes of the faces, such as Male,Young (four groups); 'folders', the folder of each picture; or a "
-        "CSV file: a picture's name, its group's name",
+        help="attributes of the faces, such as Male,Young (four groups); 'folders', the folder of each picture; "
+        "'skin', of the cartoons; or a CSV file: a picture's name, its group's name",
     )
     p.add_argument("--part", default="test", help="which part of the faces (default: test)", **parts)
     p.add_argument("--out", type=path, metavar="CSV", help="write the table as well")

@@ -31,18 +31,19 @@ from gan_course.exercises import (
     steering,
     styles,
     text,
+    whose,
     yours_or_ours,
 )
 from gan_course.exercises.engine import Exercise, NotYet, run
 from gan_course.latent import axes, mixing
-from gan_course.metrics import edits
+from gan_course.metrics import edits, provenance
 from gan_course.metrics.steering import flips
 from gan_course.models import dcgan, point_gan
 from gan_course.training import growing as growing_gan
 from gan_course.training import l2m
 from gan_course.training.gan import GAN
 
-MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text, editing)
+MODULES = (pictures, game, convolutions, measuring, failures, growing, styles, steering, text, editing, whose)
 RNG = np.random.default_rng(0)
 EXERCISES = {x.name: x for module in MODULES for x in vars(module).values() if isinstance(x, Exercise)}
 
@@ -213,6 +214,20 @@ def domain_editor_says(domain, attribute, value):
     return DomainEditor(None, config).domain({"abcd"[attribute]: value}, domain)
 
 
+def by_one_fraction(count, total, z=1.96):
+    """Wilson's interval, written the other way: with one fraction."""
+    p, square = count / total, z * z
+    ends = [
+        (2 * total * p + square + sign * z * math.sqrt(square + 4 * total * p * (1 - p))) / (2 * (total + square))
+        for sign in (-1, 1)
+    ]
+    return p, *ends
+
+
+def bayes(found, allowed, base):
+    return 1 / (1 + (1 - base) * allowed / (base * found))
+
+
 RIGHT = {
     "to_unit": [
         lambda x: (x.astype("float32") - 127.5) / 127.5,
@@ -293,6 +308,20 @@ RIGHT = {
             edits.target_accuracy(a[:, e], np.array(w)),
             edits.agreement(np.delete(b, e, axis=1), np.delete(a, e, axis=1)),
         )
+    ],
+    "share": [provenance.share, lambda c, n: np.array(provenance.share(c, n)), by_one_fraction],
+    "alarms": [
+        provenance.alarms,
+        lambda r, f, a, b: (sum(f > np.quantile(r, 1 - a)) / len(f), bayes(np.mean(f > np.quantile(r, 1 - a)), a, b)),
+    ],
+    "read_mark": [
+        provenance.read_mark,
+        lambda x, s: [np.corrcoef(picture.ravel(), s.ravel())[0, 1] for picture in x],
+        lambda x, s: ((x - x.mean((1, 2), keepdims=True)) * (s - s.mean())).mean((1, 2)) / x.std((1, 2)) / s.std(),
+    ],
+    "membership": [
+        provenance.membership,
+        lambda c, d, k: [1 - min(w) / np.mean(sorted(w)[:k]) for w in cdist(c, d)],
     ],
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ import readme
 import slides
 import stick
 
+from gan_course.data import npm
+
 NUMBERED = [name for name in form.names() if name[0].isdigit()]
 LESSON = "03_measuring_faces"
 
@@ -215,3 +217,54 @@ def test_slides_show_every_picture_of_the_core_path_and_ask_no_server():
     assert re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(?!assets/|data:)', page) == []
     for item in form.words(LESSON)["quiz"]:
         assert page.count(slides.renderer()(item["question"]).strip()) == 2  # alone, and with its answer
+
+
+LAID_OUT = """() => Reveal.getSlides().map((slide) => {
+  const { h, v } = Reveal.getIndices(slide);
+  Reveal.slide(h, v);
+  const frame = slide.getBoundingClientRect(), scale = Reveal.getScale();
+  const boxes = [...slide.querySelectorAll(":not(svg, svg *, .katex-mathml, .katex-mathml *)")]
+    .map((part) => part.getBoundingClientRect());
+  return {
+    place: [h, v],
+    width: Math.round(Math.max(...boxes.map((box) => box.right - frame.left)) / scale),
+    height: Math.round(Math.max(...boxes.map((box) => box.bottom - frame.top)) / scale),
+    math: slide.querySelectorAll(".math").length,
+  };
+})"""
+
+
+def test_slides_in_a_browser(browser, fetched, tmp_path):
+    """Every slide fits its frame and draws its formulas; keys turn the pages; nothing is asked for, nothing complains."""
+    for package in (npm.REVEAL, npm.KATEX):
+        fetched(package)
+    slides.main([LESSON, "--all", "--out", str(tmp_path)])
+    wrong = []
+    with browser.new_context(viewport={"width": 1280, "height": 720}) as context:
+        page = context.new_page()
+        page.on("request", lambda r: r.url.startswith((tmp_path.as_uri(), "data:")) or wrong.append(r.url))
+        page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
+        page.on("console", lambda m: wrong.append(m.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto((tmp_path / f"{LESSON}.html").as_uri())
+        page.wait_for_function("Reveal.isReady()")
+        assert page.locator("section.present h1").inner_text().startswith(LESSON[:2])
+        page.evaluate("Promise.all([...document.images].map((image) => image.decode()))")
+        assert all(page.locator("img").evaluate_all("all => all.map((image) => image.alt.trim())"))
+        for key, place in (("ArrowRight", [1, 0]), ("ArrowRight", [2, 0]), ("ArrowDown", [2, 1]), ("ArrowUp", [2, 0])):
+            page.keyboard.press(key)
+            assert page.evaluate("(({ h, v }) => [h, v])(Reveal.getIndices())") == place
+
+        seen = page.evaluate(LAID_OUT)
+        assert len(seen) > 20 and [s for s in seen if s["width"] > 1280 or s["height"] > 720] == []
+        assert sum(s["math"] for s in seen) == page.locator(".math > .katex, .math > .katex-display").count() > 10
+        assert page.locator(".katex-error").count() == 0
+
+        page.evaluate((fetched(npm.AXE) / "axe.min.js").read_text(encoding="utf-8"))
+        for place in ([0, 0], next(s["place"] for s in seen if s["math"]), seen[-1]["place"]):
+            page.evaluate("([h, v]) => Reveal.slide(h, v)", place)
+            told = page.evaluate("axe.run(document, { resultTypes: ['violations'], preload: false })")["violations"]
+            wrong += [
+                f"{place}: {v['id']} {v['nodes'][0]['html']}" for v in told if v["impact"] in ("serious", "critical")
+            ]
+    assert wrong == []

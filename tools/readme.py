@@ -29,11 +29,6 @@ RESULTS = ROOT / "benchmarks" / "results" / "lessons.json"
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 PROFILES = ("laptop", "gpu", "smoke")
 
-# Lessons to come: notebook, title, what the student does there. All others stand in tools/lessons.
-COMING = (
-    ("10_whose_faces", "Whose faces?", "ask what a face generator learned from whom, and what it may be used for"),
-)
-
 
 def repository():
     """Return the course's public address, without a slash at its end."""
@@ -99,8 +94,6 @@ def lesson_table():
             people[0] = "-"  # an appendix
         cells = [f"[{form.label(name)}]({path})", form.words(name)["what"], *people, *costs, badge(path)]
         rows.append("| " + " | ".join(cells) + " |")
-    for name, title, what in COMING:
-        rows.append("| " + " | ".join([f"{name[:2]} {title}", what, *[""] * (2 + len(PROFILES)), "to come"]) + " |")
     note = [
         "",
         "Core path and all: a student's minutes to read, to wait for the machine (`laptop`) and for the exercises. "
@@ -117,29 +110,23 @@ START, BREAK, LUNCH = 9 * 60, 15, 60  # minutes; lunch comes after a day's secon
 
 
 def numbered():
-    """Return {number: name} of the lessons that stand, and {number: (title, what)} of those to come."""
-    standing = {int(name[:2]): name for name in form.names() if name[0].isdigit()}
-    return standing, {int(name[:2]): (title, what) for name, title, what in COMING}
+    """Return {number: name} of the lessons."""
+    return {int(name[:2]): name for name in form.names() if name[0].isdigit()}
 
 
 def core_minutes(number):
-    """Return (read, run, do) of a lesson's core path; for a lesson to come, all the minutes that it may take."""
-    name = numbered()[0].get(number)
-    return times(read(ROOT / f"notebooks/{name}.ipynb"), name)["core"] if name else (form.CORE_MINUTES, 0, 0)
+    """Return (read, run, do) of a lesson's core path."""
+    name = numbered()[number]
+    return times(read(ROOT / f"notebooks/{name}.ipynb"), name)["core"]
 
 
 def sessions():
-    standing, coming = numbered()
     rows = [
         "| session | lesson | core path | all of it on the machine (`laptop`) | left of 90 min |",
         "|---|---|---|---|---|",
     ]
-    for number in sorted(standing | coming):
-        session = number or "before"
-        if number in coming:
-            rows.append(f"| {session} | {number:02} {coming[number][0]} | to come | | |")
-            continue
-        name, total = standing[number], round(sum(core_minutes(number)))
+    for number, name in sorted(numbered().items()):
+        session, total = number or "before", round(sum(core_minutes(number)))
         record = results().get((name, "laptop"))
         link = f"[{form.label(name)}](notebooks/{name}.ipynb)"
         left = f"{form.CORE_MINUTES - total} min" if number else "-"
@@ -148,13 +135,13 @@ def sessions():
 
 
 def workshop():
-    standing, coming = numbered()
+    names = numbered()
     rows = ["| day | from | to | lesson |", "|---|---|---|---|"]
     for day, lessons_of_day in enumerate(DAYS, 1):
         now = START
-        for place, number in enumerate(n for n in lessons_of_day if n in standing | coming):
+        for place, number in enumerate(lessons_of_day):
             end = now + 5 * math.ceil(sum(core_minutes(number)) / 5)
-            title = form.label(standing[number]) if number in standing else f"{number:02} {coming[number][0]} (to come)"
+            title = form.label(names[number])
             rows.append(f"| {day} | {now // 60}:{now % 60:02} | {end // 60}:{end % 60:02} | {title} |")
             now = end + (LUNCH if place == 1 else BREAK)
     return "\n".join(rows)
@@ -162,10 +149,7 @@ def workshop():
 
 def core_path(number):
     """Return a lesson's core path, section by section, and its quiz, both folded."""
-    standing, coming = numbered()
-    if number in coming:
-        return f"*To come*: {coming[number][1]}."
-    name = standing[number]
+    name = numbered()[number]
     reading, machine, _ = core_minutes(number)
     parts = [s for s in form.sections(read(ROOT / f"notebooks/{name}.ipynb")) if s.mark == "core"]
     rows = [(s.title, s.words / form.WORDS_PER_MINUTE, s.exercise + s.predictions) for s in parts]
@@ -319,7 +303,7 @@ def expected():
     path = ROOT / "INSTRUCTORS.md"
     text = path.read_text(encoding="utf-8")
     parts = {"sessions": sessions(), "workshop": workshop()}
-    parts |= {f"lesson-{number:02}": core_path(number) for lessons in numbered() for number in lessons}
+    parts |= {f"lesson-{number:02}": core_path(number) for number in numbered()}
     for name, new in parts.items():
         text = fill(text, name, new, "INSTRUCTORS.md")
     yield path, text

@@ -46,6 +46,7 @@ body { background: #fff; color: #1a1a1a; font: 32px/1.35 system-ui, sans-serif; 
 .reveal .question { border-left: 8px solid #c55a11; padding-left: 20px; }
 .reveal .answer { border-left: 8px solid #2e7d32; padding-left: 20px; }
 .reveal a { color: #1f4e79; }
+.reveal .slide-number { left: 8px; right: auto; background: #444; }
 """
 
 
@@ -149,7 +150,9 @@ def section_slides(section, render):
             elif kind == "table":
                 for rows in split(text):
                     put(render(rows), 0, alone=True)
-            elif kind == "formula" or (kind == "list" and count <= WORDS):
+            elif kind == "formula":
+                put(render(text), 1)  # below the sentence that announces it
+            elif kind == "list" and count <= WORDS:
                 put(render(text), count)
             elif kind == "text" and not started:
                 put(render(text), count)

@@ -546,6 +546,33 @@ def is_cartoon(path):
         return False
 
 
+# --- skin, which no attribute tells ------------------------------------------------------------------
+
+
+def true_skins(folder, names):
+    """Return the skin that the program chose for each file of a rendered folder: an array of keys of `SKINS`.
+
+    It is a choice of colours in a program, and no person's. Raises `CourseError` where `folder` was not rendered here.
+    """
+    found = _settings_of(settings.expand(folder))
+    if found is None:
+        raise CourseError(f"'{folder}' holds no {SETTINGS}: only of faces drawn by the course is the skin known.")
+    return np.array([draw(found["seed"], int(Path(name).stem))["skin"] for name in names])
+
+
+def seen_skins(pictures):
+    """Return the key of `SKINS` whose colour is nearest to a patch on the nose of each picture.
+
+    pictures: uint8 (n, r, r, 3), drawn here or by a network. Of 64x64 pixels the patch has 4 rows and 6 columns; its
+    median is taken. What was chosen and what is seen differ for a few faces in a thousand (see tests).
+    """
+    size = pictures.shape[1] / 64
+    top, bottom, left, right = (round(size * edge) for edge in (34, 38, 29, 35))
+    patch = np.median(pictures[:, top:bottom, left:right].reshape(len(pictures), -1, 3), axis=1)
+    colours = np.stack([_rgb(colour) for colour in SKINS.values()])
+    return np.array(list(SKINS))[((patch[:, None] - colours) ** 2).sum(axis=2).argmin(axis=1)]
+
+
 # --- what the labels say about each other ------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ NUMBERS = Exercise(
     cases=[
         ("a man".split(), KNOWN, 4), ("a tall woman with glasses".split(), KNOWN, 6),
         ("a smiling man with a smiling woman".split(), KNOWN, 5), ("zebra".split(), KNOWN, 3), ([], KNOWN, 2),
-        ("man with glasses and a hat".split(), ["hat", "man"], 6), ("a woman and a man with glasses".split(), KNOWN, 3),
+        ("man with glasses and a hat".split(), ["man", "hat"], 6), ("a woman and a man with glasses".split(), KNOWN, 3),
     ],
     mistakes=[
         ("Your numbers of the known words begin with 0, which stands for padding: add 2.", lambda w, k, n: _to_numbers(w, k, n, first=0)),
@@ -103,7 +103,11 @@ CRITIC = Exercise(
         ("The pair of face and right sentence is missing.", lambda r, f, w: _critic_loss(r, f, w, (0, 0.5, 0.5))),
         ("A real face under a wrong sentence is an example of what does *not* fit: its score must go down, softplus(wrong).", lambda r, f, w: _critic_loss(r, f, w, signs=(-1, 1, -1))),
         ("The signs are the wrong way round: the right pair's score must go up, softplus(-right), the others down.", lambda r, f, w: _critic_loss(r, f, w, signs=(1, -1, -1))),
-        ("The right pair has only half of its weight: 1 for it, 1/2 for each of the others.", lambda r, f, w: _critic_loss(r, f, w, (0.5, 0.5, 0.5)), lambda r, f, w: _critic_loss(r, f, w, (1 / 3, 1 / 3, 1 / 3))),
+        ("The right pair has only half of its weight: 1 for it, 1/2 for each of the others.", lambda r, f, w: _critic_loss(r, f, w, (0.5, 0.5, 0.5))),
+        ("Your three weights are equal: 1 for the right pair, 1/2 for each of the others.", lambda r, f, w: _critic_loss(r, f, w, (1 / 3, 1 / 3, 1 / 3))),
+        ("The score of the right pair must go *up*: softplus(-right).", lambda r, f, w: _critic_loss(r, f, w, signs=(1, 1, 1))),
+        ("The score of the drawn face must go down: softplus(fake).", lambda r, f, w: _critic_loss(r, f, w, signs=(-1, -1, 1))),
+        ("You return a number for each face; take means over the batch.", lambda r, f, w: _softplus(-r) + 0.5 * _softplus(f) + 0.5 * _softplus(w)),
         ("You take sums over the batch; take means.", lambda r, f, w: _critic_loss(r, f, w) * len(r)),
     ],
     tensors=True, tolerance=1e-3, loose=True,
@@ -133,6 +137,7 @@ AGREEMENT = Exercise(
     ],
     mistakes=[
         ("Things that are not told (0) count in yours. Leave them out, above and below.", lambda s, t: (s == (t > 0)).mean(), lambda s, t: _agreement(s, t, right=lambda s, t: s == (t > 0)) * (t != 0).mean()),
+        ("`said` holds True and False, `told` 1, -1 and 0: compare `said` with `told > 0`, and leave out where told is 0.", lambda s, t: (s == t).sum() / (t != 0).sum(), lambda s, t: (s == t).mean()),
         ("You count only what is told to be there; what is told to be absent counts, too.", lambda s, t: _agreement(s, t, count=lambda t: t > 0)),
         ("You count only what is told to be absent.", lambda s, t: (~s & (t < 0)).sum() / max((t < 0).sum(), 1)),
         ("You count what the judge says and is told, but not what is told absent and not there.", lambda s, t: (s & (t > 0)).sum() / (t != 0).sum()),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gan_course.data import toon
 from gan_course.data.archive import is_image, some
 from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import load
@@ -25,14 +26,17 @@ def groups_of(source, groups):
     """Return the group of each face of an opened folder, an array of str in the order of `source.names`.
 
     groups: names of attributes with commas (`Male,Young` makes four groups), 'folders' (the folder of each picture),
-    or a CSV file: a picture's name, then its group's name; other columns and a line of titles are skipped, and a
-    face that is not listed is in no group (''). Raises `CourseError` for what is none of these.
+    'skin' (of the course's own cartoons: what the program chose), or a CSV file: a picture's name, then its group's
+    name; other columns and a line of titles are skipped, and a face that is not listed is in no group ('').
+    Raises `CourseError` for what is none of these.
     """
     if groups == "folders":
         folders = getattr(source, "folders", None)
         if folders is None or not any(folders):
             raise CourseError(f"The pictures of '{source.path}' lie in no folders; name attributes or a CSV file.")
         return np.array(folders, dtype=str)
+    if groups == "skin":
+        return toon.true_skins(source.path, source.names)
     if groups.lower().endswith(".csv"):
         return _listed(source, Path(groups).expanduser())
     names = [name.strip() for name in groups.split(",")]
