@@ -139,7 +139,7 @@ def workshop():
     rows = ["| day | from | to | lesson |", "|---|---|---|---|"]
     for day, lessons_of_day in enumerate(DAYS, 1):
         now = START
-        for place, number in enumerate(lessons_of_day):
+        for place, number in enumerate(n for n in lessons_of_day if n in names):
             end = now + 5 * math.ceil(sum(core_minutes(number)) / 5)
             title = form.label(names[number])
             rows.append(f"| {day} | {now // 60}:{now % 60:02} | {end // 60}:{end % 60:02} | {title} |")
