@@ -54,6 +54,8 @@ STYLE = Exercise(
     ],
     mistakes=[
         ("s_un is missing: with it you would come back to the whole style.", lambda s, u, m, a: s - u + a * (m - (s - u))),
+        ("s_re is missing: strength 0 must give the whole style back, s_un + s_re.", lambda s, u, m, a: u + a * (m - (s - u))),
+        ("s_un counts twice: s holds it already.", lambda s, u, m, a: u + _edited_style(s, u, m, a)),
         ("You move towards s_re' from s; the way goes from s_re = s - s_un to s_re'.", lambda s, u, m, a: s + a * (m - s)),
         ("You add s_re' and do not take s_re away.", lambda s, u, m, a: s + a * m),
         ("Your strength has no effect: it multiplies the way, (s_re' - s_re).", lambda s, u, m, a: u + m),
@@ -88,6 +90,8 @@ PERPENDICULAR = Exercise(
     mistakes=[
         ("This is the official code's loss. It is 0 only where no place is used by both; the angle asks for the *sum* of the products.", lambda u, r: np.mean(np.abs(u * r)), lambda u, r: np.mean(np.abs(u * r).sum(1))),
         ("You do not divide by the two lengths: short vectors would look perpendicular.", lambda u, r: np.mean((u * r).sum(1) ** 2), lambda u, r: np.mean((u * r).sum(1)), lambda u, r: np.mean((u * r).mean(1) ** 2)),
+        ("Each row has lengths of its own: np.linalg.norm needs `axis=1`.", lambda u, r: np.mean(((u * r).sum(1) / np.linalg.norm(u) / np.linalg.norm(r)) ** 2)),
+        ("Square the dot product of two rows, not each of its products.", lambda u, r: np.mean(((u * r) ** 2).sum(1) / (u**2).sum(1) / (r**2).sum(1))),
         ("The square is missing: an angle of 180 degrees has the cosine -1, and would make up for one of 0.", lambda u, r: _perpendicular(u, r, 1)),
         ("You take the size of the cosine; take its square.", lambda u, r: np.mean(np.abs((u * r).sum(1)) / np.linalg.norm(u, axis=1) / np.linalg.norm(r, axis=1))),
         ("You take the mean first and square then; square each cosine.", lambda u, r: _perpendicular(u, r, 1) ** 2),
@@ -122,6 +126,7 @@ STAYING = Exercise(
         ("For the cycle compare the face that went there and *back* with the original.", lambda x, f, b, a: (np.mean(np.abs(f - x)), _staying(x, f, b, a)[1]), lambda x, f, b, a: (np.mean(np.abs(b - f)), _staying(x, f, b, a)[1])),
         ("'own' counts only the faces with strength 0; yours counts all.", lambda x, f, b, a: (_staying(x, f, b, a)[0], np.mean(np.abs(f - x)))),
         ("'own' counts the faces that were edited; it must count those with strength 0.", lambda x, f, b, a: (_staying(x, f, b, a)[0], np.mean(np.abs(f - x)[a != 0])), lambda x, f, b, a: (_staying(x, f, b, a)[0], np.mean(np.abs(f - x) * a[:, None, None, None]))),
+        ("'own' takes every fourth face; take those whose strength is 0.", lambda x, f, b, a: (_staying(x, f, b, a)[0], np.mean(np.abs(f - x)[::4]))),
         ("'own' divides by all faces of the batch; take the mean over those with strength 0.", lambda x, f, b, a: (_staying(x, f, b, a)[0], np.mean(np.abs(f - x) * (a == 0)[:, None, None, None]))),
         ("You square the differences; take their size, np.abs.", lambda x, f, b, a: (np.mean((b - x) ** 2), np.mean(((f - x) ** 2)[a == 0]))),
         ("You do not take the size of the differences (np.abs), so plus and minus cancel out.", lambda x, f, b, a: (np.mean(b - x), np.mean((f - x)[a == 0]))),
