@@ -2,18 +2,19 @@
 
     python benchmarks/whose.py --data data/toon --photographs FOLDER --out runs/whose
 
-Three parts, each written as soon as it is there, and not done again (delete its entry to do it again):
+Each part is written as soon as it is there, and not done again (delete its entry to do it again):
 
 - detectors: a detector for each shipped generator (1,500 real and 1,500 drawn faces of 64x64), tested on all of them
   (600 of each; the limit lets 1% of the real faces cry), and after JPEG, blur and shrinking; and one that saw damaged
   faces in its training.
-- data: the networks of lesson 02 at 32x32 and half their width, trained anew on cartoons with another mix of skins, and on marked cartoons.
+- data: the networks of lesson 02 at 32x32 and half their width, trained anew on cartoons with another mix of skins.
   `rare`: of the dark skin only one face in ten is kept (1% of all). `rare, repeated`: the same faces, those with dark
-  skin shown so often that they are a fifth. `balanced`: all faces, each skin a fifth. `marked`: each training face
-  carries a watermark.
+  skin shown so often that they are a fifth. `balanced`: all faces, each skin a fifth.
+- marked: the same on all cartoons, each with a watermark: is it drawn?
 - members: the same networks on photographs, 100 and all of the training part. Does the test of the lesson tell
   faces that were in the training from faces (of other people) that were not? Numbers only: no photograph, and no
   picture drawn after one, is written.
+- judge: its balanced accuracy by group.
 
 One seed. Writes results/whose.json beside this file.
 """
@@ -31,6 +32,7 @@ from sklearn.metrics import roc_auc_score
 from gan_course import metrics, pretrained
 from gan_course.data import toon
 from gan_course.data.pipeline import load
+from gan_course.files import atomic_write
 from gan_course.metrics import provenance as whose
 from gan_course.models import dcgan
 from gan_course.training.gan import GAN
@@ -111,10 +113,10 @@ def batches(pictures, seed):
         yield (batch,)  # a tuple: Keras wants one of a generator
 
 
-def train(pictures, steps, file, width, seed=0):
+def train(pictures, steps, file, seed=0):
     """Return (a trained GAN, seconds of CPU time or None); its weights are kept in `file`."""
     keras.utils.set_random_seed(seed)
-    networks = dcgan.build_generator(RESOLUTION, width=width), dcgan.build_discriminator(RESOLUTION, width)
+    networks = dcgan.build_generator(RESOLUTION, width=WIDTH), dcgan.build_discriminator(RESOLUTION, WIDTH)
     gan = GAN(*networks, r1_gamma=10.0, ema_decay=0.998)
     gan.compile(*(keras.optimizers.Adam(5e-4, beta_1=0.0, beta_2=0.99) for _ in "GD"))
     if file.exists():
@@ -160,7 +162,7 @@ def data(folder, steps, out, results, write, count=5000):
     for name, rows in mixes(skins).items():
         if name in table["runs"]:
             continue
-        gan, cpu = train(pictures[rows], steps, out / f"{name.replace(', ', '-').replace(' ', '-')}.weights.h5", WIDTH)
+        gan, cpu = train(pictures[rows], steps, out / f"{name.replace(', ', '-').replace(' ', '-')}.weights.h5")
         drawn = gan.sample(count, seed=7)
         seen = toon.seen_skins(drawn)
         table["runs"][name] = {
@@ -186,8 +188,8 @@ def marked(folder, steps, out, results, write):
     pictures, _ = load(folder, RESOLUTION, "train")
     features = metrics.feature_network("auto", folder)
     secret = whose.pattern(**MARK)
-    gan, cpu = train(whose.write_mark(pictures, secret), steps, out / "marked.weights.h5", WIDTH)
-    plain, _ = train(pictures, steps, out / "as-they-are.weights.h5", WIDTH)
+    gan, cpu = train(whose.write_mark(pictures, secret), steps, out / "marked.weights.h5")
+    plain, _ = train(pictures, steps, out / "as-they-are.weights.h5")
     drawn = {k: g.sample(2000, seed=7) for k, g in {"marked": gan, "unmarked": plain}.items()}
     drawn["training faces"] = whose.write_mark(pictures[:2000], secret)
     rests = {k: whose.rest(x) for k, x in drawn.items()}
@@ -243,7 +245,7 @@ def members(folder, steps, out, results, write):
     for count in (100, len(pictures)):
         if str(count) in table["runs"]:
             continue
-        gan, cpu = train(pictures[:count], steps, out / f"members-{count}.weights.h5", WIDTH)
+        gan, cpu = train(pictures[:count], steps, out / f"members-{count}.weights.h5")
         known = pictures[:count][:500]
         table["runs"][str(count)] = {
             "cpu_seconds": cpu,
@@ -278,7 +280,8 @@ def main():
     results = json.loads(FILE.read_text()) if FILE.exists() else {}
 
     def write():
-        FILE.write_text(json.dumps(results, indent=1) + "\n")
+        with atomic_write(FILE) as partial:
+            partial.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{time.process_time():.0f} s of CPU time", flush=True)
 
     folders = {"cartoons": options.data, "photographs": options.photographs}

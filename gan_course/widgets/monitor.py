@@ -84,7 +84,7 @@ class LiveMonitor(keras.callbacks.Callback):
         figure.savefig(buffer, format="jpeg", dpi=80, pil_kwargs={"quality": 85})
         plt.close(figure)
         where = self.caption().replace("\n", ", ")
-        alt = f"{where}: a sheet of {self.count} generated faces beside the loss curves."
+        alt = f"{where}: a sheet of {self.count} faces beside the loss curves."
         picture = show.picture(buffer.getvalue(), alt)
         if self.handle is None:
             self.handle = display(picture, display_id=True)
