@@ -42,7 +42,14 @@ def train(options):
 
         distance = metrics.Distance(options.data, options.distance_every, split="val")  # for choosing
     trainer = runs.train(
-        options.out, options.steps, options.minutes, options.tensorboard, distance, options.data_changed, **chosen
+        options.out,
+        options.steps,
+        options.minutes,
+        options.tensorboard,
+        distance,
+        options.data_changed,
+        options.start_from,
+        **chosen,
     )
     print(f"{options.out}: {trainer.step} steps. Look at sheets/ and training.gif there.")
 
@@ -508,6 +515,11 @@ def _add_systems(models):
         length.add_argument("--steps", type=int, help="train until so many steps in all")
         length.add_argument("--minutes", type=float, help="train until so many minutes in all (default: 10)")
         p.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard as well")
+        p.add_argument(
+            "--start-from",
+            metavar="RUN|NAME",
+            help="begin a new run with the averaged weights of another, or of shipped ones, instead of random ones",
+        )
         p.add_argument(
             "--data-changed", action="store_true", help="go on with a run although its faces are not those of before"
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import filelock
 
-from gan_course import backend
+from gan_course import backend, pretrained
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write, clear_partials
@@ -39,7 +39,7 @@ def read_settings(run):
         config = system(values.get("model", "dcgan")).from_dict(values)
     except (ValueError, TypeError, AttributeError) as error:
         raise CourseError(f"{path} is damaged ({error}); restore it or choose another folder.") from error
-    return config, {name: values[name] for name in ("changes", "fingerprint") if name in values}
+    return config, {name: values[name] for name in ("changes", "fingerprint", "start_from") if name in values}
 
 
 def load_run(run):
@@ -51,13 +51,24 @@ def load_run(run):
     return trainer, config
 
 
-def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_changed=False, say=print, **chosen):
+def train(
+    run,
+    steps=None,
+    minutes=None,
+    tensorboard=False,
+    distance=None,
+    data_changed=False,
+    start_from=None,
+    say=print,
+    **chosen,
+):
     """Train in the folder `run` until `steps` or `minutes` in all are reached; return the trainer.
 
     A folder that already holds a run is resumed: with its own settings, from its newest checkpoint. `chosen` are
     fields of the system's configuration (None: not chosen), `model` among them. Those that are `steered` may differ from
     the run's: a long training often ends with a lower rate. settings.json then has the new values, and under `changes`
     the steps at which they came. A run remembers a fingerprint of its faces; `data_changed=True` goes on with others.
+    `start_from`: RUN or NAME of shipped weights, whose averaged network a new run begins with (`_begin_with`).
     `distance`: a `metrics.Distance` that measures meanwhile; its time is left out of the run's minutes.
     `say`: gets one sentence on the faces that are used, and on what changes.
     Raises `CourseError` when another chosen one differs from the run's, when training had to be stopped (NaN, a
@@ -75,9 +86,16 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
     if tensorboard and backend.NAME != "tensorflow":
         raise CourseError("--tensorboard works with TensorFlow only; leave it out and look at log.csv.")
     config, kept, changed = _settings(run, chosen)
+    if start_from:
+        if (run / "settings.json").exists():
+            raise CourseError(f"{run} was begun already; leave --start-from out to go on, or choose another folder.")
+        kept["start_from"] = str(start_from)
+        found = pretrained.find(start_from)
+        _same_kind(config, found.config, start_from)
     source = open_faces(chosen.get("data", config.data))
     changed |= _faces_changed(run, config, kept, source, data_changed)
     trainer = config.build()
+    taken = _begin_with(trainer, found.network, start_from) if start_from else None
     # Before anything is written: a dataset that cannot be had leaves no folder behind.
     dataset = config.dataset(source, checkpoints.newest_step(run / "checkpoints"))
     config.prepare(trainer, source)
@@ -95,12 +113,16 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
         say(source.summary("train"))
         for name, (old, new) in changed.items():
             say(f"{run} goes on from step {record['step']} with {name} {_short(new)} instead of {_short(old)}.")
-        if not record["step"]:
+        if start_from:
+            say(taken)
+        elif not record["step"]:
             config.begin(trainer, source)
         for player in trainer.players:  # the checkpoint has brought back the old rate
             trainer.optimizer_of(player).learning_rate = config.rate_of(player)
         changes = kept.get("changes", []) + ([{"step": record["step"], **changed}] if changed else [])
-        written = config.to_dict() | {"fingerprint": source.fingerprint()} | ({"changes": changes} if changes else {})
+        written = (
+            config.to_dict() | kept | {"fingerprint": source.fingerprint()} | ({"changes": changes} if changes else {})
+        )
         clear_partials(run)
         with atomic_write(run / "settings.json") as partial:
             partial.write_text(json.dumps(written, indent=1) + "\n")
@@ -113,6 +135,38 @@ def train(run, steps=None, minutes=None, tensorboard=False, distance=None, data_
         if guard.reason:
             raise CourseError(guard.reason)
     return trainer
+
+
+def _same_kind(config, other, name):
+    """Raise `CourseError` where a run of `config` cannot begin with the weights of a network of another kind."""
+    if other.model != config.model:
+        raise CourseError(f"{name} is a {other.model} and the run a {config.model}; start from one of the same kind.")
+    for field in ("words", "attributes") if config.reads else ():  # a number of another word would mean nothing
+        if getattr(other, field) != getattr(config, field):
+            raise CourseError(f"{name} was taught with other {field}; start from a network of the same faces.")
+
+
+def _begin_with(trainer, network, name):
+    """Give the trained networks that are averaged, and their averages, the weights of `network`; return one sentence on it.
+
+    Where shapes differ (the layers that know the domains, of an editor of other domains) the fresh weights stay. The other player
+    is fresh as well: shipped weights hold no discriminator.
+    """
+    taken = total = 0
+    for networks in trainer.averages:
+        for one in networks:
+            if len(one.weights) != len(network.weights):
+                raise CourseError(f"{name} has other layers than the run's network; give the same sizes.")
+            for weight, found in zip(one.weights, network.weights, strict=True):
+                total += 1
+                if weight.shape == found.shape:
+                    weight.assign(found)
+                    taken += 1
+    if taken < total / 2:
+        raise CourseError(
+            f"Most layers of {name} have another size than the run's; give the same --width and --resolution."
+        )
+    return f"The run begins with {name}: {taken // 2} of {total // 2} arrays of weights fit."
 
 
 def _short(value):

@@ -185,6 +185,33 @@ def test_a_drive_without_locks_gets_a_warning(run, face_folder, monkeypatch, cap
     assert "cannot be locked" in capsys.readouterr().err
 
 
+# --- the weights of another run --------------------------------------------------------------------------
+
+
+def test_a_run_begins_with_the_weights_of_another(made, face_folder, tmp_path, capsys, refused):
+    new = tmp_path / "new"
+    assert train(face_folder, new, *TINY, "--rate", "1e-12", "--steps", "5", "--start-from", str(made)) == 0
+    count = len(runs.load_run(made)[0].ema_generator.weights)
+    assert f"The run begins with {made}: {count} of {count} arrays" in capsys.readouterr().out
+    first, second = (runs.load_run(folder)[0] for folder in (made, new))
+    learned = [i for i, weight in enumerate(second.generator.weights) if weight.trainable]  # others are statistics
+    for network in (second.generator, second.ema_generator):
+        assert learned and all(
+            abs(first.ema_generator.weights[i].numpy() - network.weights[i].numpy()).max() < 1e-6 for i in learned
+        )
+    assert json.loads((new / "settings.json").read_text())["start_from"] == str(made)
+    refused(train(face_folder, new, "--steps", "9", "--start-from", str(made)), "was begun already", "--start-from")
+    assert train(face_folder, new, "--steps", "10") == 0  # goes on
+    capsys.readouterr()
+    assert json.loads((new / "settings.json").read_text())["start_from"] == str(made)
+    wide = [*TINY, "--width", "6", "--max-width", "12", "--start-from", str(made)]
+    refused(train(face_folder, tmp_path / "wide", *wide, "--steps", "5"), "another size", "--width")
+    refused(train(face_folder, tmp_path / "none", *TINY, "--start-from", "nobody"), "nobody")
+    other = ["train", "progan", "--data", str(face_folder), "--out", str(tmp_path / "p"), "--start-from", str(made)]
+    refused(main(other), "is a dcgan", "same kind")
+    assert not (tmp_path / "p" / "settings.json").exists() and not (tmp_path / "wide" / "settings.json").exists()
+
+
 # --- other faces -----------------------------------------------------------------------------------------
 
 

@@ -149,3 +149,29 @@ def test_a_damaged_checkpoint_falls_back(face_folder, tmp_path):
 def test_tensorboard_is_refused(face_folder, tmp_path, refused):
     status = train("dcgan", face_folder, tmp_path / "run", *TINY, "--steps", "4", "--tensorboard")
     refused(status, "--tensorboard", "TensorFlow")
+
+
+@pytest.mark.parametrize("system", ["text", "progan"])
+def test_steps_for_a_cuda_graph_are_those_of_fit(system, face_folder, tmp_path, monkeypatch):
+    """On a CPU nothing is recorded, but all that `tools/captured.py` puts in other words is used."""
+    import captured
+    from keras.src.backend.torch import nn
+
+    from gan_course.data.celeba import open_faces
+    from gan_course.models.text_to_face import TextEncoder
+    from gan_course.training.base import Trainer
+
+    assert train(system, face_folder, tmp_path / "run", *SYSTEMS[system], "--steps", "8") == 0
+    config, _ = runs.read_settings(tmp_path / "run")
+    trainer, source = config.build(), open_faces(config.data)
+    batches = config.dataset(source)
+    config.begin(trainer, source)
+    for owner, name in ((nn, "one_hot"), (TextEncoder, "call"), (Trainer, "update_averages")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back at the end
+    captured.without_stops()
+    steps = captured.Captured(trainer, batches)
+    for step in range(8):
+        trainer.follow_schedule(step)
+        steps.take(trainer.stage.batch_size)
+    for a, b in zip(state(tmp_path / "run"), trainer.state(), strict=True):
+        np.testing.assert_allclose(a, backend.to_numpy(b), rtol=1e-3, atol=1e-5)

@@ -2,7 +2,7 @@
 
     python tools/ship_weights.py RUN NAME "one line that says what it is"
 
-RUN is the folder of `python -m gan_course train` or of `python -m gan_course attributes`. Writes
+RUN is the folder of `python -m gan_course train`, of `python -m gan_course attributes` or of `tools/captured.py`. Writes
 data/weights/NAME.weights.h5 and its entry in data/weights/index.json. Write the model card
 data/weights/NAME.md by hand; it should say what the log says (printed here).
 """
@@ -34,6 +34,21 @@ def generator(folder, file):
     }
 
 
+def captured(folder, file):
+    """Copy the averaged network of a run of `tools/captured.py`; return what its entry says of it."""
+    from gan_course import runs
+
+    config, _ = runs.read_settings(folder)
+    shutil.copyfile(Path(folder) / "averaged.weights.h5", file)
+    done = json.loads((Path(folder) / "captured.json").read_text())
+    return {
+        "settings": config.to_dict() | {"data": Path(config.data).name},
+        "steps": done["step"],
+        "images": done["images"],
+        "minutes": round(done["seconds"] / 60, 1),
+    }
+
+
 def attributes(folder, file):
     """Copy an attribute network; return what its entry says of it."""
     shutil.copyfile(Path(folder) / "attributes.weights.h5", file)
@@ -47,7 +62,9 @@ def attributes(folder, file):
 def main(folder, name, summary):
     weights.FOLDER.mkdir(parents=True, exist_ok=True)
     file = weights.FOLDER / f"{name}.weights.h5"
-    entry = (attributes if (Path(folder) / "report.json").exists() else generator)(folder, file)
+    kinds = {"report.json": attributes, "captured.json": captured}
+    ship = next((kind for name, kind in kinds.items() if (Path(folder) / name).exists()), generator)
+    entry = ship(folder, file)
     data = file.read_bytes()
     start = {"file": file.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "summary": summary}
     entry = start | entry

@@ -371,7 +371,11 @@ class Trainer(keras.Model):
 
         if phase.interval == 1:
             return added()
-        return ops.cond(self.counter.value % phase.interval == 0, added, lambda: list(gradients))
+        return ops.cond(self.is_due(phase.interval), added, lambda: list(gradients))
+
+    def is_due(self, interval):
+        """Return whether this step is one of 0, interval, 2 interval, ..."""
+        return self.counter.value % interval == 0
 
     def in_interval(self, interval, action):
         """Call `action` in the steps 0, interval, 2 interval, ..."""
@@ -383,7 +387,7 @@ class Trainer(keras.Model):
         if interval == 1:
             act()
         else:
-            ops.cond(self.counter.value % interval == 0, act, lambda: 0)
+            ops.cond(self.is_due(interval), act, lambda: 0)
 
     def apply(self, player, gradients):
         """Move a player's weights."""
