@@ -18,6 +18,12 @@ from gan_course import weights
 from gan_course.files import atomic_write
 
 
+def without_paths(config):
+    """Return a configuration's settings, of files and folders only the names."""
+    settings = config.to_dict()
+    return settings | {name: Path(settings[name]).name for name in ("data", "human") if settings.get(name)}
+
+
 def generator(folder, file):
     """Write the averaged generator of a run; return what its entry says of it."""
     from gan_course import runs
@@ -27,7 +33,7 @@ def generator(folder, file):
     with open(Path(folder) / "log.csv", newline="") as log:
         last = [row for row in csv.DictReader(log) if int(row["step"]) <= trainer.step][-1]
     return {
-        "settings": config.to_dict() | {"data": Path(config.data).name},
+        "settings": without_paths(config),
         "steps": trainer.step,
         "images": int(last["images"]),
         "minutes": round(float(last["seconds"]) / 60, 1),
@@ -42,7 +48,7 @@ def captured(folder, file):
     shutil.copyfile(Path(folder) / "averaged.weights.h5", file)
     done = json.loads((Path(folder) / "captured.json").read_text())
     return {
-        "settings": config.to_dict() | {"data": Path(config.data).name},
+        "settings": without_paths(config),
         "steps": done["step"],
         "images": done["images"],
         "minutes": round(done["seconds"] / 60, 1),
