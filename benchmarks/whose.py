@@ -41,7 +41,7 @@ FILE = Path(__file__).parent / "results" / "whose.json"
 SKINS = list(toon.SKINS)
 DRAWERS = {
     "cartoons": ("dcgan-toon-64", "progan-toon-64", "stylegan-toon-64", "t2f-toon-64"),
-    "photographs": ("dcgan-celeba-64", "progan-celeba-64"),
+    "photographs": ("dcgan-celeba-64", "progan-celeba-64", "t2f-celeba-64"),
 }
 DAMAGE = {
     "none": (whose.jpeg, None),
