@@ -6,7 +6,8 @@ PyTorch runs each operation at once. A step of the course's networks has a few t
 Python between them. A CUDA graph records a step's operations and runs all of them by one call. The step is
 `Trainer.train_step`, unchanged; what a graph cannot record is put in other words (`without_stops`).
 
-RUN is a folder with the settings.json of `python -m gan_course train`; a checkpoint there is where it goes on. The faces
+RUN is a folder with the settings.json of `python -m gan_course train`; a checkpoint there is where it goes on. (A text
+encoder that was taught elsewhere may lie there as encoder.npz: the arrays encoder0, encoder1, ..., heads0, ....) The faces
 lie on the GPU as bytes, in the order that `Batches` gives them. So the n-th picture is that of a run under PyTorch on a
 CPU, and the random numbers are others: the GPU's own.
 
@@ -21,6 +22,7 @@ import argparse
 import csv
 import json
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -271,8 +273,10 @@ def main():
             if gone() > next_sheet:
                 next_sheet = gone() + 0.1
                 page(trainer, sheets / f"step-{captured.step:08d}.jpg")
-    if not rows or rows[-1]["step"] != captured.step:
-        log()
+    if sound and (not rows or rows[-1]["step"] != captured.step):
+        sound = log()
+    if not sound:
+        sys.exit(f"{asked.run.name}: a loss is not a number at step {captured.step}; start again with a smaller rate.")
     page(trainer, sheets / f"step-{captured.step:08d}.jpg")
     averaged.save_weights(asked.run / "averaged.weights.h5")
     with open(asked.run / "log.csv", "w", newline="") as file:
