@@ -71,7 +71,7 @@ def read(source, resolution, part, text, domains, limit=None):
 
     limit: look at the first so many.
     """
-    source = source if hasattr(source, "split") else open_faces(source)
+    source = source if hasattr(source, "labels") else open_faces(source)
     images, names = pipeline.load(source, resolution, part, limit)
     numbers = numbers_of(source, names, text, domains)
     return (images, numbers) if (numbers >= 0).all() else (images[numbers >= 0], numbers[numbers >= 0])
