@@ -135,8 +135,11 @@ def speed(name, count=200):
 
 
 def table(path):
-    """Print the means of a file of results over its seeds, and in brackets each seed, as a table."""
-    runs, ways = json.loads(path.read_text())["runs"], {}
+    """Print a file of results as a table: the means over the seeds and in brackets each seed, or what --unseen measured."""
+    results = json.loads(path.read_text())
+    if "runs" not in results:
+        return print(unseen.table(results))
+    runs, ways = results["runs"], {}
     for name, row in runs.items():
         ways.setdefault(name.rsplit(", seed", 1)[0], []).append(row)
     shown = dict(steps=",.0f", target=".3f", kept=".3f", kept_free=".3f", error=".3f", identity=".3f", frechet=".0f")

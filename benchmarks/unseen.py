@@ -171,3 +171,25 @@ def measure(name, data, judge, limit=100):
             )
     rounded = [{k: round(float(v), 4) if isinstance(v, float) else v for k, v in row.items()} for row in found]
     return rounded, pictures, shown
+
+
+def table(results):
+    """Return what `editing.py --unseen` kept as a table: a row for each attribute, put on and taken away."""
+    head = "judge knows (fitted),put on (fitted),taken away (fitted),kept,identity (strangers),error"
+    head = ["faces edited", "attribute", "told", *head.split(","), "change on: eyes / mouth / elsewhere"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, entry in results.items():
+        for on, off in zip(entry["rows"][::2], entry["rows"][1::2], strict=True):
+            edits = [f"{r['before']:.2f} → {r['after']:.2f} ({r['fitted_after']:.2f})" for r in (on, off)]
+            kept, identity, strangers = ((on[key] + off[key]) / 2 for key in ("kept", "identity", "strangers"))
+            cells = [
+                name,
+                on["attribute"],
+                f"{on['told']:.2f}",
+                f"{on['knows']:.2f} ({on['fitted_knows']:.2f})",
+                *edits,
+            ]
+            cells += [f"{kept:.3f}", f"{identity:.2f} ({strangers:.2f})", f"{on['error']:.3f}"]
+            cells += [" / ".join(f"{on[key]:.3f}" for key in (*REGIONS, "elsewhere"))]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -43,7 +43,8 @@ def names_of(source, text):
     names = sorted(set(_folders(source)) - {""})
     if len(names) < 2:
         raise CourseError(
-            f"The pictures of '{source.path}' lie in {len(names)} folders; a domain a folder needs 2 or more."
+            f"The pictures of '{source.path}' lie in {len(names)} folders below it; put those of each class into a folder of "
+            "its own, two or more."
         )
     return names
 

@@ -197,6 +197,7 @@ def edits_text(table):
     text = table.astype({"faces": int}).to_string(float_format="{:.3f}".format, na_rep="-")
     return (
         f"{text}\n"
-        "target, real: in the target domain by the judge, edited and real faces; kept: decisions on other attributes that stay;\n"
+        "target, real: in the target domain by the judge (of folders: a regression on its features), edited and real faces;\n"
+        "kept: decisions on other attributes that stay;\n"
         "error: mean absolute, at strength 0, in [-1, 1]; frechet: to real faces of the target, edited, unedited and real (floor)."
     )
