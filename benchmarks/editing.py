@@ -156,7 +156,7 @@ def table(path):
 def unseen_faces(options):
     """Measure the edits of one network of one folder's faces, print and keep them."""
     if options.style and not options.data.exists():
-        unseen.draw_style(options.style, options.data)
+        unseen.draw_style(options.style, options.data, options.people)
     kind = "toon" if options.style or toon.is_cartoon(options.data) else "celeba"
     judge = options.judge or f"attributes-{kind}-judge"
     rows, faces, shown = unseen.measure(options.unseen, options.data, judge, options.faces)
@@ -197,6 +197,7 @@ def main():
     p.add_argument(
         "--judge", metavar="NAME", help="of --unseen: who judges (default: that of cartoons or of photographs)"
     )
+    p.add_argument("--people", type=int, default=500, help="of --style: each is drawn four times")
     p.add_argument("--faces", type=int, default=100, help="of --unseen: of each domain, at most")
     options = p.parse_args()
     if options.table:
