@@ -3,6 +3,9 @@
     python benchmarks/editing.py --data data/toon --cpu-seconds 360 --out benchmarks/results/editing.json
     python benchmarks/editing.py --axis 40          the axes of lesson 07 after a projection, 40 faces a direction
     python benchmarks/editing.py --speed l2m-toon-64
+    python benchmarks/editing.py --table benchmarks/results/editing.json        what was measured, all seeds
+    python benchmarks/editing.py --unseen l2m-toon-64 --style micah --data runs/micah --out benchmarks/results/unseen.json
+    python benchmarks/editing.py --unseen l2m-toon-64 --data FOLDER --judge attributes-celeba-judge
 
 All test faces in every direction, once (`metrics.measure_edits`); the means over directions. CPU time (of all threads) and not
 time on the clock, so that other work on the machine does not decide; compiling is counted.
@@ -10,25 +13,31 @@ time on the clock, so that other work on the machine does not decide; compiling 
 --axis: faces are projected into w of `stylegan-toon-64` (150 steps), and walk along the axis of the attribute. It goes as far
 as reaches the target most often, by the judge itself: a favour that L2M-GAN does not get. No training is needed here.
 --speed: one edit of one face, milliseconds on the clock.
+--unseen: how a network edits faces that are not of its kind, such as another drawing style (--style draws them into the folder
+first) or photographs: see `unseen.py`. --data: any folder of faces with the attributes that the network edits. Never commit a sheet of
+photographs.
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
 from gan_course import backend  # isort: skip  (before Keras)
 import keras
 import numpy as np
+import unseen
 from grown import every_run
 
 from gan_course import metrics, pretrained, show, systems
-from gan_course.data import domains
+from gan_course.data import domains, toon
 from gan_course.data.celeba import open_faces
 from gan_course.editing import DomainEditor, open_editor
+from gan_course.files import atomic_write
 from gan_course.latent.axes import find_axes
 from gan_course.latent.projection import project
 from gan_course.metrics import edits
-from gan_course.metrics.distances import cosines
+from gan_course.metrics.distances import cosines, evenly_spaced
 from gan_course.models.attributes import feature_extractor
 from gan_course.training.classifier import attribute_network
 
@@ -125,6 +134,50 @@ def speed(name, count=200):
     print(f"an edit: median {np.median(times[5:]):.0f} ms, 95% within {np.percentile(times[5:], 95):.0f} ms")
 
 
+def table(path):
+    """Print a file of results as a table: the means over the seeds and in brackets each seed, or what --unseen measured."""
+    results = json.loads(path.read_text())
+    if "runs" not in results:
+        return print(unseen.table(results))
+    runs, ways = results["runs"], {}
+    for name, row in runs.items():
+        ways.setdefault(name.rsplit(", seed", 1)[0], []).append(row)
+    shown = dict(steps=",.0f", target=".3f", kept=".3f", kept_free=".3f", error=".3f", identity=".3f", frechet=".0f")
+    print("| | seeds | " + " | ".join(shown) + " |\n|" + "---|" * (len(shown) + 2))
+    for way, rows in ways.items():
+        cells = []
+        for column, form in shown.items():
+            numbers = [row[column] for row in rows]
+            each = f" ({', '.join(format(n, form) for n in numbers)})" if len(rows) > 1 else ""
+            cells.append(f"{np.mean(numbers):{form}}{each}")
+        print(f"| {way} | {len(rows)} | " + " | ".join(cells) + " |")
+
+
+def unseen_faces(options):
+    """Measure the edits of one network of one folder's faces, print and keep them."""
+    if options.style and not options.data.exists():
+        unseen.draw_style(options.style, options.data, options.people)
+    kind = "toon" if options.style or toon.is_cartoon(options.data) else "celeba"
+    judge = options.judge or f"attributes-{kind}-judge"
+    rows, faces, shown = unseen.measure(options.unseen, options.data, judge, options.faces)
+    for row in rows:
+        print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    if options.sheets:
+        columns = [evenly_spaced(len(picked), 12) for _, _, picked, _ in shown]
+        sheets = [
+            x for (_, _, picked, made), few in zip(shown, columns, strict=True) for x in (faces[picked[few]], made[few])
+        ]
+        show.save(
+            options.sheets / f"{options.unseen}-{options.data.name}.png",
+            show.sheet(np.concatenate(sheets), 12, scale=2),
+        )
+    if options.out:
+        known = json.loads(options.out.read_text()) if options.out.exists() else {}
+        known[f"{options.unseen} edits {options.data.name}"] = {"judge": judge, "rows": rows}
+        with atomic_write(options.out) as partial:
+            partial.write_text(json.dumps(known, indent=1) + "\n")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("--data", type=Path, default=Path("data/toon"))
@@ -138,7 +191,19 @@ def main():
     p.add_argument("--sheets", type=Path, help="a folder for a sheet of edits of each run")
     p.add_argument("--axis", type=int, metavar="FACES")
     p.add_argument("--speed", metavar="NAME")
+    p.add_argument("--table", type=Path, metavar="JSON")
+    p.add_argument("--unseen", metavar="RUN|NAME")
+    p.add_argument("--style", choices=unseen.STYLES, help="of --unseen: draw such faces into --data, unless it exists")
+    p.add_argument(
+        "--judge", metavar="NAME", help="of --unseen: who judges (default: that of cartoons or of photographs)"
+    )
+    p.add_argument("--people", type=int, default=500, help="of --style: each is drawn four times")
+    p.add_argument("--faces", type=int, default=100, help="of --unseen: of each domain, at most")
     options = p.parse_args()
+    if options.table:
+        return table(options.table)
+    if options.unseen:
+        return unseen_faces(options)
     if options.axis:
         return axis(options)
     if options.speed:

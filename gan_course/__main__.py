@@ -353,7 +353,8 @@ def parser(systems=True):
         help="measure the distance of generated faces to real ones",
         description="Measure generated faces, or those of a folder, against real ones: Frechet and kernel distance, "
         "precision and recall. The floor is real against real: evaluate FOLDER --part train --data FOLDER. A system that edits "
-        "(l2m) edits all faces of the split: how many reach the target, what stays, how far from real faces of the target.",
+        "(l2m) edits all faces of the split: how many reach the target, what stays, how far from real faces of the target. Where its "
+        "domains are folders, a regression that was fitted to the training pictures says what reaches the target.",
     )
     p.add_argument(
         "target", metavar="RUN|NAME|FOLDER", help="folder of a run, name of shipped weights, or folder of faces"
@@ -463,7 +464,8 @@ def parser(systems=True):
         "--set",
         required=True,
         metavar="Smiling=+2,...",
-        help="attributes; with --axes how many steps, with --image 0 or 1 (or the name of a domain)",
+        help="attributes; with --axes how many steps, with --image 0 or 1; or with --image the name of a domain, such as the "
+        "folder 'dog' of a network that was trained with '--attributes folders'",
     )
     p.add_argument("--out", type=path, default=Path("edited.png"), help="the picture (default: edited.png)")
     p.set_defaults(run=edit)
@@ -476,7 +478,10 @@ def parser(systems=True):
     given.add_argument(
         "--strength", type=float, help="from 0, the face given back, to 1, the edit, and beyond (default: 1)"
     )
-    given.add_argument("--source", help="what the face is, as --set; not given: the steering network tells")
+    given.add_argument(
+        "--source",
+        help="what the face is, as --set, such as 'cat'; not given: the steering network tells, which knows no folders",
+    )
 
     p = commands.add_parser(
         "page",

@@ -109,12 +109,19 @@ class DomainEditor:
         """Return the attribute network that tells the domains, and its attributes; raise `CourseError` where there is none."""
         if "steering" not in self._kept:
             if self.config.steering == "none" or not self.attributes:
-                raise CourseError("No steering network tells the domain of a face here; say what the face is (source).")
+                raise CourseError(
+                    f"No steering network tells the domain of a face here; say what the face is (source), such as '{self.domains[0]}'."
+                )
             network, known = classifier.attribute_network(self.config.steering)
             if unknown := [name for name in self.attributes if name not in known]:
                 raise CourseError(f"The steering network does not know {unknown[0]}; say what the face is (source).")
             self._kept["steering"] = network, known
         return self._kept["steering"]
+
+    def _choices(self):
+        if self.attributes:
+            return f"the attributes, each 0 or 1, are: {', '.join(self.attributes)}"
+        return f"the domains are folders, so give the name of one: {', '.join(self.domains)}"
 
     def domain(self, wanted, start=0):
         """Return the domain that `wanted` asks for: a name or number of a domain, or {attribute: 0 or 1}.
@@ -125,8 +132,7 @@ class DomainEditor:
             result = np.array(start)
             for name, value in wanted.items():
                 if name not in self.attributes or value not in (0, 1):
-                    known = ", ".join(self.attributes) or f"none; its domains are {', '.join(self.domains)}"
-                    raise CourseError(f"{name}={value} cannot be set; the attributes, each 0 or 1, are: {known}.")
+                    raise CourseError(f"{name}={value} cannot be set; {self._choices()}.")
                 bit = 1 << self.attributes.index(name)
                 result = result | bit if value else result & ~bit
             return result

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from gan_course import editing, runs
 from gan_course.__main__ import main
@@ -621,63 +621,80 @@ def test_measures_with_known_answers():
 # --- two drawn classes, without attributes --------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def animals(tmp_path_factory):
-    """Red and blue discs of random size and place on random grounds, in one folder a class."""
-    random, place = np.random.default_rng(4), tmp_path_factory.mktemp("animals") / "animals"
-    y, x = np.mgrid[:16, :16]
-    for kind, colour in (("red", (220, 40, 40)), ("blue", (40, 40, 220))):
+def draw_animal(kind, random, size=16):
+    """A cat, whose ears stand, or a dog, whose ears hang; coat, ground and place are drawn alike for both."""
+    side = 8 * size
+    ground, coat = (tuple(random.integers(low, high, 3).tolist()) for low, high in ((120, 230), (30, 200)))
+    dark, black = tuple(c // 2 for c in coat), (15, 15, 15)
+    picture = Image.new("RGB", (side, side), ground)
+    pen = ImageDraw.Draw(picture)
+    x, y, r = (side * random.uniform(*bounds) for bounds in ((0.46, 0.54), (0.52, 0.58), (0.24, 0.29)))
+
+    def ellipse(left, top, right, bottom, colour):  # in radii of the head, from its middle
+        pen.ellipse((x + left * r, y + top * r, x + right * r, y + bottom * r), fill=colour)
+
+    if kind == "cat":
+        for s in (-1, 1):
+            corners = ((0.95, -0.2), (0.85, -1.6), (0.1, -0.8))
+            pen.polygon([(x + s * across * r, y + down * r) for across, down in corners], fill=dark)
+    ellipse(-1, -1, 1, 1, coat)
+    for s in (-1, 1):
+        if kind == "dog":
+            ellipse(s - 0.32, -0.7, s + 0.32, 1.1, dark)
+        ellipse(0.4 * s - 0.12, -0.3, 0.4 * s + 0.12, -0.02, black)
+    ellipse(-0.15, 0.2, 0.15, 0.45, black)
+    return picture.resize((size, size), Image.Resampling.LANCZOS)
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """Drawn cats and dogs, in one folder a class and without attributes."""
+    random, place = np.random.default_rng(4), tmp_path / "animals"
+    for kind in ("cat", "dog"):
         (place / kind).mkdir(parents=True)
-        for i in range(80):
-            picture = np.zeros((16, 16, 3)) + random.uniform(90, 160)
-            inside = (x - random.uniform(6, 9)) ** 2 + (y - random.uniform(6, 9)) ** 2 < random.uniform(16, 36)
-            picture[inside] = colour
-            Image.fromarray(picture.astype("uint8")).save(place / kind / f"{kind}{i:03d}.png")
+        for i in range(120):
+            draw_animal(kind, random).save(place / kind / f"{kind}{i:03d}.png")
     return place
 
 
-def test_folders_are_domains_and_red_becomes_blue(animals, tmp_path, capsys, refused):
-    source = open_faces(animals)
-    assert domains.names_of(source, "folders") == ["blue", "red"]
-    assert (domains.numbers_of(source, source.names[:1], "folders", ["red"]) == -1).all()
-    run = tmp_path / "run"
-    words = [
-        "train",
-        "l2m",
-        "--data",
-        str(animals),
-        "--out",
-        str(run),
-        *FLAGS,
-        "--attributes",
-        "folders",
-        "--rate",
-        "2e-3",
-    ]
-    assert main([*words, "--steps", "200", "--epoch", "200", "--ema-decay", "0.95"]) == 0
+def hanging(pictures):
+    """Return how dark it is beside the head, where ears hang, against above it, where they stand: a number a picture."""
+    grey = pictures.astype(float).mean(-1)
+    beside = np.concatenate([grey[:, 8:12, 2:4], grey[:, 8:12, 12:14]], axis=2)
+    return grey[:, 3:6, 4:12].mean((1, 2)) - beside.mean((1, 2))
+
+
+def test_folders_are_domains_and_cats_become_dogs(animals, tmp_path, capsys, refused):
+    source, run, out = open_faces(animals), tmp_path / "run", tmp_path / "edits.json"
+    assert domains.names_of(source, "folders") == ["cat", "dog"]
+    assert (domains.numbers_of(source, source.names[:1], "folders", ["dog"]) == -1).all()
+    words = ["train", "l2m", "--data", str(animals), "--out", str(run), "--attributes", "folders", *FLAGS]
+    assert main([*words, "--rate", "2e-3", "--steps", "200", "--epoch", "200", "--ema-decay", "0.95"]) == 0
     editor = editing.open_editor(run)
-    pictures, numbers = domains.read(source, 16, "test", "folders", editor.domains)
-    edited = editor.edit(pictures, 1 - numbers, source=numbers).astype(float)
-    middle = edited[:, 6:10, 6:10].mean((1, 2))
-    redder = middle[:, 0] - middle[:, 2]  # all discs cover the middle
-    assert redder[numbers == 0].mean() > redder[numbers == 1].mean() + 100  # blue became red, and red became blue
-    back = editor.edit(pictures, 1 - numbers, strength=0.0, source=numbers)
-    assert edits.reconstruction_error(pictures, back) < 0.25
+    pictures, numbers = domains.read(animals, 16, "test", "folders", editor.domains)
+    apart = hanging(pictures)[numbers == 1].mean() - hanging(pictures)[numbers == 0].mean()
+    edited = hanging(editor.edit(pictures, 1 - numbers, source=numbers))
+    assert edited[numbers == 0].mean() - edited[numbers == 1].mean() > apart / 2  # cats became dogs, and dogs cats
+    given_back = hanging(editor.edit(pictures, numbers, strength=0.0, source=numbers))
+    assert given_back[numbers == 1].mean() - given_back[numbers == 0].mean() > apart / 2
+
     capsys.readouterr()
-    first = [
-        "edit",
-        str(run),
-        "--image",
-        str(animals / "red/red000.png"),
-        "--out",
-        str(tmp_path / "x.png"),
-        "--set",
-        "blue",
-    ]
-    refused(main(first), "say what the face is")
-    assert main([*first, "--source", "red"]) == 0
+    one = ["edit", str(run), "--image", str(animals / "cat/cat000.png"), "--out", str(tmp_path / "x.png"), "--set"]
+    refused(main([*one, "dog"]), "say what the face is (source), such as 'cat'")
+    refused(main([*one, "dog=1", "--source", "cat"]), "give the name of one: cat, dog")
+    refused(main([*one, "bird", "--source", "cat"]), "choose one of cat; dog")
+    assert main([*one, "dog", "--source", "cat"]) == 0
+    assert "cat -> dog" in capsys.readouterr().out
+
+    assert main(["evaluate", str(run), "--data", str(animals), "--out", str(out)]) == 0
+    for name, row in json.loads(out.read_text())["directions"].items():
+        assert row["real"] > 0.8 and row["target"] > 0.5, name  # by a regression on the features of a network of faces
+        assert row["kept"] is None and row["frechet"] > 0 and row["error"] < 0.5
     capsys.readouterr()
-    refused(main(["evaluate", str(run), "--data", str(animals)]), "no judge knows them")
+    shutil.rmtree(animals / "dog")
+    (animals / "bird").mkdir()
+    Image.new("RGB", (16, 16)).save(animals / "bird/bird.png")
+    refused(main(["evaluate", str(run), "--data", str(animals)]), "domain 'dog' has no training faces")
 
 
 def test_a_checkpoint_of_other_domains_is_refused(folder, run, tmp_path):

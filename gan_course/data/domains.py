@@ -43,7 +43,8 @@ def names_of(source, text):
     names = sorted(set(_folders(source)) - {""})
     if len(names) < 2:
         raise CourseError(
-            f"The pictures of '{source.path}' lie in {len(names)} folders; a domain a folder needs 2 or more."
+            f"The pictures of '{source.path}' lie in {len(names)} folders below it; put those of each class into a folder of "
+            "its own, two or more."
         )
     return names
 
@@ -71,7 +72,7 @@ def read(source, resolution, part, text, domains, limit=None):
 
     limit: look at the first so many.
     """
-    source = source if hasattr(source, "split") else open_faces(source)
+    source = source if hasattr(source, "labels") else open_faces(source)
     images, names = pipeline.load(source, resolution, part, limit)
     numbers = numbers_of(source, names, text, domains)
     return (images, numbers) if (numbers >= 0).all() else (images[numbers >= 0], numbers[numbers >= 0])

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from gan_course.data import domains as domains_of_faces
 from gan_course.data import toon
@@ -71,6 +74,38 @@ class Judge:
         return features @ self.head[0] + self.head[1], features
 
 
+class _Attributes:
+    """Who says that a target is reached, where domains are made of attributes: the judge's decisions on them."""
+
+    def __init__(self, judge, names):
+        self.columns = [judge.attributes.index(name) for name in names]
+
+    def share(self, judged, t):
+        """Return the share of `judged`, (logits, features) of faces, in domain t."""
+        return target_accuracy(judged[0][:, self.columns], wanted_values(t, len(self.columns)))
+
+    def curve(self, judged, s, t):
+        """Return the probabilities of domain t of faces of domain s: one number for each (logits, features) of `judged`."""
+        wanted = wanted_values(t, len(self.columns))
+        logits = np.stack([logits[:, self.columns] for logits, _ in judged])
+        return strength_curve(logits, wanted, wanted != wanted_values(s, len(wanted)))
+
+
+class _Folders:
+    """The same where domains are folders: a regression on the judge's features, fitted to training pictures of each folder."""
+
+    def __init__(self, features):
+        numbers = np.concatenate([np.full(len(x), d) for d, x in features.items()])
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
+        self.model = model.fit(np.concatenate(list(features.values())), numbers)
+
+    def share(self, judged, t):
+        return float((self.model.predict(judged[1]) == t).mean())
+
+    def curve(self, judged, s, t):
+        return np.array([self.model.predict_proba(features)[:, t].mean() for _, features in judged])
+
+
 def measure_edits(target, data, part="test", judge="auto", limit=None, strengths=STRENGTHS):
     """Edit all faces of `part` of the folder `data` into each other domain, and measure; return (table, curves).
 
@@ -87,13 +122,14 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
     three with equally many faces, so compare only along a row); spearman: see `rises`, of the probability over `strengths`.
     curves: {direction: the probabilities}.
 
-    Raises `CourseError` for domains that are folders, and where no domain has 5 faces.
+    Where domains are folders (animals, say), no judge knows them. Then a regression on the judge's features tells them, which is
+    fitted to the training pictures; `real` says how well it does. Both kept are NaN.
+
+    Raises `CourseError` where no domain has 5 faces, and for a judge that does not know the attributes.
     """
     editor, source = target if isinstance(target, DomainEditor) else open_editor(target), open_faces(data)
     judge = Judge(f"attributes-{'toon' if toon.is_cartoon(data) else 'celeba'}-judge" if judge == "auto" else judge)
     names = editor.attributes
-    if not names:
-        raise CourseError("The domains are folders, and no judge knows them; look at the edited pictures.")
     if unknown := [name for name in names if name not in judge.attributes]:
         raise CourseError(
             f"The judge does not know {unknown[0]}; give one that does, see 'python -m gan_course attributes'."
@@ -104,28 +140,28 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
     (pictures, numbers), (reference, of_reference) = (
         domains_of_faces.read(source, editor.resolution, p, editor.config.attributes, editor.domains) for p in parts
     )
-    edited = [judge.attributes.index(name) for name in names]
-    others = [i for i, name in enumerate(judge.attributes) if name not in names]
+    others = [i for i, name in enumerate(judge.attributes) if name not in names] if names else []
     free = [i for i in others if judge.attributes[i] in editor.config.keep]
     groups = {d: _spread(np.flatnonzero(numbers == d), limit) for d in range(len(editor.domains))}
     groups = {d: rows for d, rows in groups.items() if len(rows) >= LEAST}
     if not groups:
         raise CourseError(f"No domain has {LEAST} faces in the part '{part}' of '{data}'; take another part.")
+    for d, name in enumerate(editor.domains):
+        if not (of_reference == d).any():
+            raise CourseError(f"The domain '{name}' has no training faces in '{data}' to compare with; add some.")
     before = {d: judge(pictures[rows]) for d, rows in groups.items()}
     real = {
         d: judge(reference[_spread(np.flatnonzero(of_reference == d), 2000)])[1] for d in range(len(editor.domains))
     }
+    told = _Attributes(judge, names) if names else _Folders(real)
     rows, curves = {}, {}
     directions = [(s, t) for s in groups for t in range(len(editor.domains)) if s != t]
     for s, t in progress(directions, desc="edits", unit="direction"):
         faces, (logits, features) = pictures[groups[s]], before[s]
-        wanted = wanted_values(t, len(names))
         made = {a: editor.edit(faces, t, a, source=s) for a in strengths}
         judged = {a: judge(x) for a, x in made.items()}
         after, now = judged[1.0]
-        curve = strength_curve(
-            np.stack([judged[a][0][:, edited] for a in strengths]), wanted, wanted != wanted_values(s, len(names))
-        )
+        curve = told.curve([judged[a] for a in strengths], s, t)
         name = f"{editor.domains[s]} -> {editor.domains[t]}"
         curves[name] = [round(float(p), 4) for p in curve]
         has_floor = t in before
@@ -133,8 +169,8 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
         few = _spread(np.arange(len(faces)), count)
         rows[name] = dict(
             faces=len(faces),
-            target=target_accuracy(after[:, edited], wanted),
-            real=target_accuracy(before[t][0][:, edited], wanted) if has_floor else np.nan,
+            target=told.share(judged[1.0], t),
+            real=told.share(before[t], t) if has_floor else np.nan,
             kept=agreement(logits[:, others], after[:, others]),
             kept_free=agreement(logits[:, free], after[:, free]),
             error=reconstruction_error(faces, made[0.0]),
@@ -161,6 +197,7 @@ def edits_text(table):
     text = table.astype({"faces": int}).to_string(float_format="{:.3f}".format, na_rep="-")
     return (
         f"{text}\n"
-        "target, real: in the target domain by the judge, edited and real faces; kept: decisions on other attributes that stay;\n"
+        "target, real: in the target domain by the judge (of folders: a regression on its features), edited and real faces;\n"
+        "kept: decisions on other attributes that stay;\n"
         "error: mean absolute, at strength 0, in [-1, 1]; frechet: to real faces of the target, edited, unedited and real (floor)."
     )
