@@ -742,11 +742,11 @@ def test_the_page_of_words_is_accessible(browser, fetched, reads, scheme, width)
     visit = Visit(browser, reads[0].as_uri(), color_scheme=scheme, viewport={"width": width, "height": 800})
     visit.act(lambda: write_sentence(visit, "A smiling zorro with glasses"))
     for_everyone(visit, axe)
-    visit.page.locator("body").evaluate("() => document.activeElement.blur()")
+    visit.button("face 1").focus()
     reached = []
-    for _ in range(25):
-        visit.page.keyboard.press("Tab")
+    for _ in range(20):
         reached.append(visit.page.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
+        visit.page.keyboard.press("Tab")
     for wanted in ("face 1", "face 4", "text", "go", "history", "random", "seed", "variety", "picture"):
         assert wanted in reached, (wanted, reached)
     label = visit.page.locator("#face").get_attribute("aria-label")

@@ -67,6 +67,9 @@ function oneAtATime(work) {
   };
 }
 
+/** Let the browser show what was put, and take what the visitor does meanwhile; a hidden page is given no frames. */
+const breathe = () => new Promise((done) => (document.hidden ? setTimeout(done) : requestAnimationFrame(() => setTimeout(done))));
+
 // --- the numbers of a seed: those of NumPy's default_rng(seed).normal(), so a seed is the same face in Python -----------------
 
 const MASK = (1n << 128n) - 1n;

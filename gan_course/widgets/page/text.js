@@ -116,9 +116,10 @@ const draw = oneAtATime(async (newer) => {
   if (read?.text !== text) read = await understand(text);
   if (from !== drawnFrom) [pictures, drawnFrom] = [[], from];
   const numbers = normal(seed, count * latent).map((x) => Math.fround(Math.fround(variety) * x));
-  for (const i of [face, ...Array(count).keys()]) {
+  for (const i of new Set([face, ...Array(count).keys()])) {
     pictures[i] ??= toImage(await run(networks.draw, [numbers.slice(i * latent, (i + 1) * latent), [1, latent]], [read.psi, [1, units]]));
     paint(face);
+    await breathe();
     if (newer()) return;
   }
   remember();
