@@ -40,7 +40,7 @@ from gan_course.training.text import EXAMPLE, LEAST_FALL
 from gan_course.widgets.face_editor import REACH, grouped
 
 HERE = Path(__file__).parent
-SMALL = 64  # numbers: smaller arrays stay float32
+SMALL = 8192  # numbers: smaller arrays stay float32; of a sentence's cloud, rounded means change a picture by up to 3 of 255
 TEST = range(10_801, 12_001)  # the cartoons of the test part, where 12,000 are drawn
 MOST = 1.5  # of an edit's strength
 FACES = 4  # of a sentence, as in the notebook
