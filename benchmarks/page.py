@@ -1,15 +1,18 @@
-"""From slider to picture on the web page: how long one change takes in a browser, on this computer's processor.
+"""From slider, or sentence, to picture on the web page: how long one change takes in a browser, on this computer's processor.
 
     python benchmarks/page.py [--weights progan-toon-64] [--axes AXES.npz] [--changes 200] [--browser /usr/bin/chromium]
     python benchmarks/page.py --weights l2m-toon-64      # the page that edits a given face: its slider 'strength'
+    python benchmarks/page.py --weights t2f-toon-64      # the page that draws from words: a new sentence
 
 Writes the page to a temporary folder, opens it as a file in Chromium without a window, moves a slider, and measures the time from
-the 'input' event to the new picture on the canvas, next frame included. Goal: 95% of the changes within 50 ms at 64x64.
+the 'input' event to the new picture on the canvas, next frame included. Goal: 95% of the changes within 50 ms at 64x64. For the
+page of words: from Enter to the large face, 60 ms; each sentence is another one of the captions. What comes after it (the other
+three faces, and which word told what) is not measured.
 Also: the CPU time of the page's thread, which does all of this work (on a busy computer it tells what an idle one would take); the
 seconds from opening the file to the first face; and the size of the file.
 
 Without --axes they are found anew, from 500 faces: how good they are changes no time. Needs Playwright and a Chromium.
-Writes results/page.json beside this file, or results/edit_page.json.
+Writes results/page.json beside this file, results/edit_page.json or results/text_page.json.
 """
 
 import argparse
@@ -35,10 +38,33 @@ async ([id, amount]) => {
   return [computed, performance.now() - begin];
 }
 """
+WRITE = """
+async ([id, text]) => {
+  const face = document.getElementById("face"), box = document.getElementById(id), held = [];
+  const frame = requestAnimationFrame.bind(window), all = new Promise((done) => face.addEventListener("drawn", done, { once: true }));
+  window.requestAnimationFrame = (then) => held.push(then); // for which the page waits before it draws the other faces
+  window.rest = () => {
+    window.requestAnimationFrame = frame;
+    for (const then of held) then();
+    return all.then(() => null);
+  };
+  const large = new Promise((done) => new MutationObserver((_, watch) => {
+    if (!face.ariaLabel.endsWith(text)) return;
+    watch.disconnect();
+    done(performance.now());
+  }).observe(face, { attributeFilter: ["aria-label"] }));
+  const begin = performance.now();
+  box.value = text;
+  box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+  const computed = await large - begin;
+  await new Promise(frame);
+  return [computed, performance.now() - begin];
+}
+"""
 
 
-def measure(index, slider, amounts, browser):
-    """Move a slider to each of some amounts, 10 of them also before.
+def measure(index, change, control, amounts, browser):
+    """Set a control to each of some amounts, by the script `change`; 10 of them also before.
 
     Return (seconds to the first face, then lists in milliseconds: CPU time, to the picture, to the next frame).
     """
@@ -59,12 +85,14 @@ def measure(index, slider, amounts, browser):
             return 1000 * next(x["value"] for x in metrics if x["name"] == "TaskDuration")
 
         for amount in amounts[:10]:  # the first are slower: the browser compiles
-            page.evaluate(MOVE, [slider, amount])
+            page.evaluate(change, [control, amount])
+            page.evaluate("window.rest?.()")
         times = []
         for amount in amounts:
             before = cpu()
-            computed, shown = page.evaluate(MOVE, [slider, amount])
+            computed, shown = page.evaluate(change, [control, amount])
             times.append((cpu() - before, computed, shown))
+            page.evaluate("window.rest?.()")
         chromium.close()
     return opened, *zip(*times, strict=True)
 
@@ -73,6 +101,15 @@ def summary(times):
     """Return median, 95% point and largest of milliseconds."""
     p95 = statistics.quantiles(times, n=20)[-1]
     return {"median": round(statistics.median(times), 1), "p95": round(p95, 1), "most": round(max(times), 1)}
+
+
+def sentences(count):
+    """Return different captions of cartoon faces of the test part."""
+    from gan_course.data import captions, toon
+    from gan_course.widgets.page import TEST
+
+    texts = {captions.caption(toon.labels(toon.draw(0, i)), name=f"{i}").text: None for i in TEST[: 2 * count]}
+    return list(texts)[:count]
 
 
 def report(out, load, **result):
@@ -91,27 +128,31 @@ def main():
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
-    from gan_course import editing, pretrained
+    from gan_course import pretrained
     from gan_course.latent.axes import find_axes
     from gan_course.training.classifier import attribute_network
     from gan_course.widgets import page
 
-    axes, edits = options.axes, editing.is_editor(options.weights)
-    slider, amounts = "axis-Smiling", [(7 * i) % 80 - 40 for i in range(options.changes)]
-    if edits:
-        slider, amounts = "strength", [0.05 * (7 * i % 30) for i in range(options.changes)]
+    config = pretrained.find(options.weights).config
+    axes, name, change, what = options.axes, "page.json", MOVE, "a slider's 'input' event"
+    control, amounts = "axis-Smiling", [(7 * i) % 80 - 40 for i in range(options.changes)]
+    if config.edits:
+        name, control, amounts = "edit_page.json", "strength", [0.05 * (7 * i % 30) for i in range(options.changes)]
+    elif config.reads:
+        name, control, change, what = "text_page.json", "text", WRITE, "a new sentence's Enter"
+        amounts = sentences(options.changes)
     elif axes is None:
         found = pretrained.find(options.weights)
         axes = find_axes(found.network, *attribute_network("attributes-toon-steer"), count=500)
     with tempfile.TemporaryDirectory() as folder:
         index = page.write(options.weights, axes, Path(folder) / "site")
         size, load = index.stat().st_size, psutil.getloadavg()[0]
-        opened, cpu, computed, shown = measure(index, slider, amounts, options.browser)
+        opened, cpu, computed, shown = measure(index, change, control, amounts, options.browser)
 
     report(
-        options.out or Path(__file__).parent / "results" / ("edit_page.json" if edits else "page.json"),
+        options.out or Path(__file__).parent / "results" / name,
         load,
-        what="milliseconds from a slider's 'input' event to the new picture on the canvas, ONNX Runtime Web, one thread",
+        what=f"milliseconds from {what} to the new picture on the canvas, ONNX Runtime Web, one thread",
         weights=options.weights,
         changes=options.changes,
         cpu=summary(cpu),

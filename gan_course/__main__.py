@@ -485,19 +485,20 @@ def parser(systems=True):
 
     p = commands.add_parser(
         "page",
-        help="write the face editor as a page of the web",
-        description="Write a page in which visitors steer faces along the axes that 'axes' found, or, with a network of 'train "
-        "l2m', edit a picture of their own, which stays on their computer. The network runs in their browser: no server, no "
-        "account. The first time it fetches ONNX Runtime Web from npm (33 MB).",
+        help="write the face editor, or the text box, as a page of the web",
+        description="Write a page in which visitors steer faces along the axes that 'axes' found; or, with a network of 'train "
+        "l2m', edit a picture of their own, which stays on their computer; or, with one of 'train text', write a sentence and see "
+        "faces drawn from it. The network runs in their browser: no server, no account. The first time it "
+        "fetches ONNX Runtime Web from npm (33 MB).",
     )
     p.add_argument(
         "--weights",
         required=True,
         metavar="RUN|NAME",
-        help="the generator that the axes belong to, or the network that edits",
+        help="the generator that the axes belong to, or the network that edits or reads",
     )
     p.add_argument(
-        "--axes", type=path, metavar="AXES.npz", help="a file that 'axes' wrote; not for a network that edits"
+        "--axes", type=path, metavar="AXES.npz", help="a file that 'axes' wrote; not for a network that edits or reads"
     )
     p.add_argument("--out", type=path, default=Path("site"), metavar="FOLDER", help="the folder (default: site)")
     p.add_argument("--serve", action="store_true", help="open the page in the browser, served from this computer")

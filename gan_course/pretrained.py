@@ -40,7 +40,7 @@ def load(name):
 def called(network):
     """Return a network after a first call: Keras exports (to ONNX, say) only what was called once."""
     shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]
-    inputs = [np.zeros((1, *shape[1:]), "float32") for shape in shapes]
+    inputs = [np.zeros([size or 1 for size in shape], "float32") for shape in shapes]
     network(inputs if len(inputs) > 1 else inputs[0])
     return network
 

@@ -1,4 +1,4 @@
-"""Both pages in a real browser: what they show is compared with the notebook's FaceEditor, and with DomainEditor.
+"""The pages in a real browser: what they show is compared with the notebook's FaceEditor and TextToFace, and with DomainEditor.
 
 Needs Playwright and a Chromium (README, 'For instructors and contributors'), and once the internet for what npm holds.
 """
@@ -15,7 +15,7 @@ from PIL import Image
 
 from gan_course import editing, pretrained
 from gan_course.__main__ import main
-from gan_course.data import npm, toon
+from gan_course.data import captions, npm, toon
 from gan_course.errors import CourseError
 from gan_course.latent.axes import Axes, unit
 from gan_course.latent.sampling import fixed_latent
@@ -25,6 +25,7 @@ from gan_course.training.stylegan import StyleGANConfig
 from gan_course.weights import weights_sha256
 from gan_course.widgets import page as web
 from gan_course.widgets.face_editor import FaceEditor
+from gan_course.widgets.text_to_face import TextToFace
 
 pytest.importorskip("tf2onnx")
 NAMES = ("Male", "Young", "Smiling", "No_Beard", "Rosy_Cheeks", "Goatee")
@@ -585,6 +586,175 @@ def test_the_editing_page_is_accessible(browser, fetched, edits, scheme, width):
     assert visit.complaints == []
 
 
+# --- the page that draws from words ----------------------------------------------------------------------------
+
+ODD = (
+    "A BALD Man, with a FULL beard!",
+    'He doesn\u2019t smile -- "never"; (5 o\'clock shadow_) 42% \u00bd x\u00b2.',
+    "Une fianc\u00e9e na\u00efve, young; \u00c5ngstr\u00f6m \u0130stanbul \ufb01ne \u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3",
+    "a smiling \U0001f600 woman \u2764\ufe0f \U0001f469\U0001f3fd\u200d\U0001f9b1 \U0001f1e9\U0001f1ea",
+    "\u092f\u0939 \u090f\u0915 \u092e\u0939\u093f\u0932\u093e \u0939\u0948\u0964 \u7b11\u3063\u3066\u3044\u308b\u5973\u6027 man",
+    "\u0e1c\u0e39\u0e49\u0e2b\u0e0d\u0e34\u0e07 \u05e9\u05c1\u05dc\u05d5\u05b9\u05dd a man",
+    "tab\tline\nnew\x1cfile\x85next\u00a0no-break\u3000wide\ufeffmark man",
+    "<b>man</b> & {{title}} \\ `${1}`",
+    "  ",
+    "",
+    "young man, " * 700,
+)
+
+
+@pytest.fixture(scope="module")
+def reads(fetched, tmp_path_factory):
+    """(index.html of the page of the shipped network, written by the command; the network as `Found`)."""
+    fetched(npm.ONNX_RUNTIME)
+    out = tmp_path_factory.mktemp("reads") / "site"
+    assert main(["page", "--weights", "t2f-toon-64", "--out", str(out)]) == 0
+    return out / "index.html", pretrained.find("t2f-toon-64")
+
+
+def write_sentence(visit, text):
+    visit.page.fill("#text", text)
+    visit.page.press("#text", "Enter")
+
+
+def test_what_reads_is_exported_exactly(reads):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    found = reads[1]
+    numbers = keras.Input((None,))
+    data = web.to_onnx(keras.Model(numbers, found.network.encoder(numbers)), half=False)
+    session = onnxruntime.InferenceSession(data)
+    for text in ("Man", found.config.examples()[0], "a young man with a hat, " * 20):
+        padded = found.config.numbers([text])
+        short = padded[:, : np.count_nonzero(padded)].astype("float32")
+        (psi,) = session.run(None, {session.get_inputs()[0].name: short})
+        np.testing.assert_allclose(psi, found.config.read(found.network, [text]), rtol=0, atol=1e-5)
+
+
+def test_words_are_those_of_python(browser, reads):
+    """The page's script is a module, which shows nothing to the outside: its functions are taken out of it."""
+    text = (web.HERE / "text.js").read_text(encoding="utf-8")
+    script = text[text.index("const isAccent") : text.index("/** Return why a text cannot be read")]
+    page = browser.new_page()
+    page.add_script_tag(content=script + "window.wordsOf = wordsOf;")
+    signs = [f"a{chr(code)}B{chr(code)}" for code in range(0x3000) if chr(code).isprintable() or code < 0x100]
+    for text, found in zip([*ODD, *signs], page.evaluate("(all) => all.map(wordsOf)", [*ODD, *signs]), strict=True):
+        assert found == captions.words(text), ascii(text)
+    page.close()
+
+
+def test_faces_are_those_of_keras_and_the_words_that_tell(browser, reads):
+    index, found = reads
+    visit = Visit(browser, index.as_uri() + "#text=A+bald+man.&seed=3&face=2&variety=9&Hat=1")
+    assert "variety=9, Hat=1, which this page does not know" in visit.page.inner_text("#said")
+    widget = TextToFace(found, "A bald man.", seed=3)
+    faces = widget.draw()
+    visit.page.locator("#marked:not(:empty)").wait_for()  # which is done last
+    same(visit.pixels(), faces[1])
+    small = visit.page.locator("#faces canvas")
+    assert small.count() == 4
+    for i in (1, 0, 2, 3):
+        if i != 1:
+            visit.act(visit.button(f"face {i + 1}").click)
+        same(visit.pixels(), faces[i])
+    different(visit.pixels(), faces[0])
+
+    for text in (ODD[0], ODD[3], ODD[7], ODD[-1], "A young zorro with glasses, without a smile.", "."):
+        before, widget.text = visit.pixels(), text.strip()
+        try:
+            wanted = widget.draw()[3]
+        except CourseError as error:
+            write_sentence(visit, text)
+            visit.page.locator("#said", has_text=str(error)[:40]).wait_for()
+            np.testing.assert_array_equal(visit.pixels(), before)
+            continue
+        visit.act(lambda text=text: write_sentence(visit, text.strip()))
+        same(visit.pixels(), wanted)
+        visit.page.wait_for_timeout(400)
+        told, words = str(widget.understood).replace("_", " "), visit.page.inner_text("#words")
+        assert words == f"{told[0].upper()}{told[1:]}."
+        read = widget.understood.words
+        assert visit.page.inner_text("#marked").split() == [word for word, _, _ in read]
+        marks = visit.page.locator("mark").evaluate_all("all => all.map((m) => [m.textContent, m.title])")
+        expected = [(word, name.replace("_", " "), share) for word, name, share in read if name]
+        assert [(word, title.partition(":")[0]) for word, title in marks] == [x[:2] for x in expected]
+        for (_, title), (_, _, share) in zip(marks, expected, strict=True):
+            assert abs(float(title.partition(":")[2]) - share) < 0.011
+        unknown = set(visit.page.locator("s").all_inner_texts())
+        assert unknown == {w for w, _, _ in read if w in widget.understood.unknown}
+
+    visit.act(lambda: write_sentence(visit, "A person wearing a hat."))
+    widget.text, widget.seed, widget.variety = "A person wearing a hat.", 2**32 - 1, 0.3
+    visit.act(lambda: (visit.page.fill("#seed", str(2**32 - 1)), visit.page.press("#seed", "Enter")))
+    visit.act(
+        lambda: visit.page.locator("#variety").evaluate(
+            "(s) => { s.value = 0.3; s.dispatchEvent(new Event('input', { bubbles: true })); }"
+        )
+    )
+    same(visit.pixels(), widget.draw()[3])
+    visit.page.wait_for_timeout(400)
+    address = visit.page.url.partition("#")[2]
+    assert address == f"text=A+person+wearing+a+hat.&seed={2**32 - 1}&variety=0.3&face=4"
+    with visit.page.expect_download() as waiting:
+        visit.button("save picture").click()
+    assert waiting.value.suggested_filename == f"face-{2**32 - 1}-4.png"
+    assert np.array_equal(np.asarray(Image.open(waiting.value.path()))[..., :3], visit.pixels())
+    last = visit.pixels()
+    visit.act(visit.button("other faces").click)
+    different(visit.pixels(), last)
+    visit.act(visit.button("A bald man with a full beard.").click)
+    options = visit.page.locator("#history option").all_inner_texts()
+    assert options[0] == "A bald man. (seed 3, variety 1.0)"
+    number = options.index(f"A person wearing a hat. (seed {2**32 - 1}, variety 0.3)")
+    visit.act(lambda: visit.page.select_option("#history", index=number))
+    np.testing.assert_array_equal(visit.pixels(), last)
+    assert visit.page.input_value("#text") == "A person wearing a hat."
+    visit.context.close()
+    assert visit.complaints == []
+
+
+def test_a_sentence_that_cannot_be_read_is_told(browser, reads):
+    visit = Visit(browser, reads[0].as_uri() + "#text=qwerty")
+    assert "text=qwerty, which this page does not know" in visit.page.inner_text("#said")
+    before, said = visit.pixels(), visit.page.locator("#said")
+    for text, says in (
+        (" \n ", "The sentence is empty; write one, such as 'A young woman"),
+        ("Qwerty <uiop>!", "No word of 'Qwerty <uiop>!' is known; write English about a face, such as"),
+        ("zzz " * 2000 + "man", "zzz ...' is known"),
+        ("\u7b11\u3063\u3066\u3044\u308b\u5973\u6027 \U0001f600", "is known; write English"),
+    ):
+        visit.page.fill("#text", text)
+        visit.button("draw").click()
+        assert says in said.inner_text() and said.inner_text().count(";") == 1
+    visit.page.press("#text", "Tab")
+    np.testing.assert_array_equal(visit.pixels(), before)
+    assert visit.page.input_value("#text").startswith("\u7b11")  # what was typed stays
+    visit.act(lambda: write_sentence(visit, "a man"))
+    assert said.inner_text() == ""
+    asked = [url for url in visit.requests if not url.startswith(("blob:", "data:"))]
+    assert {url.partition("#")[0] for url in asked} == {reads[0].as_uri()}
+    visit.context.close()
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
+def test_the_page_of_words_is_accessible(browser, fetched, reads, scheme, width):
+    axe = (fetched(npm.AXE) / "axe.min.js").read_text(encoding="utf-8")
+    visit = Visit(browser, reads[0].as_uri(), color_scheme=scheme, viewport={"width": width, "height": 800})
+    visit.act(lambda: write_sentence(visit, "A smiling zorro with glasses"))
+    for_everyone(visit, axe)
+    visit.button("face 1").focus()
+    reached = []
+    for _ in range(20):
+        reached.append(visit.page.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
+        visit.page.keyboard.press("Tab")
+    for wanted in ("face 1", "face 4", "text", "go", "history", "random", "seed", "variety", "picture"):
+        assert wanted in reached, (wanted, reached)
+    label = visit.page.locator("#face").get_attribute("aria-label")
+    assert label == "face 1 of 4, drawn from the words: A smiling zorro with glasses"
+    visit.context.close()
+    assert visit.complaints == []
+
+
 # --- mistakes -----------------------------------------------------------------------------------------------
 
 
@@ -619,6 +789,7 @@ def test_mistakes_are_told_and_nothing_is_written(progan, fetched, tmp_path, ref
         main(["page", "--weights", "dcgan-toon-64", "--axes", str(good), "--out", str(tmp_path / "a")]), "other weights"
     )
     refused(main(["page", "--weights", "l2m-toon-64", *command[3:], str(tmp_path / "a")]), "leave out --axes")
+    refused(main(["page", "--weights", "t2f-toon-64", *command[3:], str(tmp_path / "a")]), "leave out --axes")
     refused(main([*command[:3], "--out", str(tmp_path / "a")]), "give --axes")
     monkeypatch.setattr(web, "find_spec", lambda name: None)
     refused(main([*command, str(tmp_path / "a")]), "tf2onnx", "pip install")

@@ -1,11 +1,13 @@
-"""Steering a face, or editing one, as a page of the web: one folder, no server, no account; the network runs in the visitor's browser.
+"""Steering a face, editing one, or drawing one from words, as a page of the web: one folder, no server, no account; the network
+runs in the visitor's browser.
 
     write("progan-toon-64", "axes.npz", "site")      # then open site/index.html, or put the folder on GitHub Pages
     write("l2m-toon-64", None, "site")               # a network that edits given faces has no axes
+    write("t2f-toon-64", None, "site")               # and one that draws what a sentence says has none either
 
 `index.html` holds all that it needs (style, script, weights, runtime), since a page that is opened as a file, or inside JupyterLab,
-may not load other files. What is in it, from beside this file: `index.html`, the frame; `steer.html` and `steer.js`, or `edit.html` and
-`edit.js`; `common.js` and `page.css`; ONNX Runtime Web, from npm; the networks as ONNX with float16 weights. Beside it lie the model
+may not load other files. What is in it, from beside this file: `index.html`, the frame; `steer.html` and `steer.js`, or `edit.*`, or
+`text.*`; `common.js` and `page.css`; ONNX Runtime Web, from npm; the networks as ONNX with float16 weights. Beside it lie the model
 card and the licences.
 """
 
@@ -34,12 +36,14 @@ from gan_course.files import atomic_write
 from gan_course.latent.axes import LEAST, POLE, STEPS, Axes
 from gan_course.latent.sampling import latent_dim, needs_space
 from gan_course.settings import ROOT
+from gan_course.training.text import EXAMPLE, LEAST_FALL
 from gan_course.widgets.face_editor import REACH, grouped
 
 HERE = Path(__file__).parent
-SMALL = 64  # numbers: smaller arrays stay float32
+SMALL = 8192  # numbers: smaller arrays stay float32; of a sentence's cloud, rounded means change a picture by up to 3 of 255
 TEST = range(10_801, 12_001)  # the cartoons of the test part, where 12,000 are drawn
 MOST = 1.5  # of an edit's strength
+FACES = 4  # of a sentence, as in the notebook
 FRAMING = {  # what a picture must be like, for cartoons and for photographs
     False: "It must be framed as the examples are: one face, upright, in the middle and as large. The network has seen only "
     "cartoon faces: do not expect a good edit of a photograph.",
@@ -71,7 +75,7 @@ The files of ONNX Runtime Web, and their sha256:
 class Site:
     """What a page shows.
 
-    kind: 'steer' or 'edit': which .html and .js. about: what the script must know, for JSON. data: {name: bytes} for the script,
+    kind: 'steer', 'edit' or 'text': which .html and .js. about: what the script must know, for JSON. data: {name: bytes} for the script,
     as ONNX networks. words: {name: HTML} of the page's own places. card: Markdown. photographs: the network learned from photographs of
     people.
     """
@@ -88,9 +92,9 @@ class Site:
 def write(target, axes, out):
     """Write a page to the folder `out`; return the path of its index.html.
 
-    target: RUN|NAME, see `gan_course.pretrained.find`: a generator, whose faces are steered, or a network that edits given faces.
-    axes: of the generator, path of an .npz file or the `Axes`; None for a network that edits. Raises `CourseError` for axes of
-    another generator, a folder that holds other things, and where the runtime cannot be fetched.
+    target: RUN|NAME, see `gan_course.pretrained.find`: a generator, whose faces are steered, or a network that edits given faces
+    or draws what a sentence says. axes: of the generator, path of an .npz file or the `Axes`; None for the others. Raises
+    `CourseError` for axes of another generator, a folder that holds other things, and where the runtime cannot be fetched.
     """
     out = Path(out)
     ours = {"index.html", "card.md", "licences.txt", "CNAME"}  # CNAME and hidden files: of GitHub Pages
@@ -98,9 +102,10 @@ def write(target, axes, out):
         raise CourseError(f"'{out}' holds other files already; give --out a new folder.")
     axes = axes if axes is None or isinstance(axes, Axes) else Axes.load(axes)
     found = pretrained.find(target)
-    if found.config.edits and axes is not None:
-        raise CourseError(f"'{target}' edits given faces and has no axes; leave out --axes.")
-    if not found.config.edits:
+    does = "edits given faces" if found.config.edits else "draws what a sentence says" if found.config.reads else ""
+    if does and axes is not None:
+        raise CourseError(f"'{target}' {does} and has no axes; leave out --axes.")
+    if not does:
         if axes is None:
             raise CourseError(
                 f"'{target}' draws faces, which are steered along axes; give --axes, a file that 'axes' wrote."
@@ -111,7 +116,7 @@ def write(target, axes, out):
 
 
 def site(found, axes=None):
-    """Return the `Site` of a generator (`pretrained.Found`) and its axes, or of a network that edits."""
+    """Return the `Site` of a generator (`pretrained.Found`) and its axes, or of a network that edits or reads."""
     name = found.about["name"]
     entry = pretrained.index().get(name, {}) if found.about["kind"] == "shipped weights" else {}
     summary = f"{entry['summary']}, '{name}'" if entry else f"a {found.config.model} of the training '{name}'"
@@ -124,7 +129,10 @@ def site(found, axes=None):
         card = f"# Model card: `{name}`\n\nA training of one's own; its settings:\n\n```json\n{rows}\n```\n"
         card += "\nTrained on photographs of people: for non-commercial research only.\n" if photographs else ""
     card += "\n**On this page** the weights are rounded to float16, in ONNX. "
-    if found.config.edits:
+    if found.config.reads:
+        kind, (about, data, words) = "text", _text(found.network, found.config)
+        card += "Those of the part that reads are not rounded.\n"
+    elif found.config.edits:
         kind, (about, data, words) = "edit", _edit(found, photographs)
         card += f"`{found.config.steering}` tells what a face is at first.\n"
     else:
@@ -181,6 +189,33 @@ def _edit(found, photographs):
     return about, data, {"title": "Edit a face", "most": str(MOST), "framing": FRAMING[photographs]}
 
 
+def _text(network, config):
+    """Return (about, data, words) of the page on which faces are drawn from a sentence."""
+    numbers, psi = (
+        keras.Input((None,)),
+        keras.Input((config.text_dim,)),
+    )  # no padding, so a short sentence takes a short time
+    data = {
+        "read": to_onnx(keras.Model(numbers, network.encoder(numbers)), half=False),
+        "tell": to_onnx(keras.Model(psi, keras.ops.softmax(network.told(psi), axis=-1)), half=False),
+        "draw": to_onnx(network),
+    }
+    about = dict(
+        words=config.words,
+        attributes=config.attributes,
+        length=config.length,
+        units=config.text_dim,
+        latent=latent_dim(network),
+        size=network.output_shape[1],
+        count=FACES,
+        least=LEAST_FALL,
+        example=EXAMPLE,
+        examples=config.examples(),
+    )
+    words = {"title": "Draw a face from words", "count": str(FACES), "length": str(config.length)}
+    return about, data, words | {"known": str(len(config.words))}
+
+
 def _fitted(pictures, network):
     """Return what `layers.fitted` returns, in sums of pixels: ONNX is not given its smoothed resize."""
     size, wanted = pictures.shape[1], network.input_shape[1]
@@ -220,10 +255,11 @@ class _Method(keras.layers.Layer):
         return getattr(self.network, self.method)(x)
 
 
-def to_onnx(network):
+def to_onnx(network, half=True):
     """Return a network as ONNX bytes with its weights as float16: half the size, and at most 2^-11 of a weight is lost.
 
-    It computes in float32: its first operations bring the weights back. Raises `CourseError` where the packages are missing.
+    It computes in float32: its first operations bring the weights back. half=False: float32 as they are.
+    Raises `CourseError` where the packages are missing.
     """
     if backend.NAME != "tensorflow" or not find_spec("tf2onnx") or not find_spec("onnx"):
         raise CourseError(
@@ -241,7 +277,12 @@ def to_onnx(network):
     casts = []
     for tensor in model.graph.initializer:
         numbers, name = onnx.numpy_helper.to_array(tensor), tensor.name
-        if numbers.dtype != np.float32 or numbers.size < SMALL or np.abs(numbers).max() > np.finfo("float16").max:
+        if (
+            not half
+            or numbers.dtype != np.float32
+            or numbers.size < SMALL
+            or np.abs(numbers).max() > np.finfo("float16").max
+        ):
             continue
         tensor.CopyFrom(onnx.numpy_helper.from_array(numbers.astype("float16"), f"{name}/float16"))
         casts.append(onnx.helper.make_node("Cast", [f"{name}/float16"], [name], to=onnx.TensorProto.FLOAT))
@@ -261,9 +302,9 @@ def save(site, out):
     if site.photographs:
         people = "It learned from photographs of real people, and may keep something of theirs."
     values = {
-        "body": _text(f"{site.kind}.html"),
-        "style": _text("page.css"),
-        "script": _text("common.js") + _text(f"{site.kind}.js"),
+        "body": _file(f"{site.kind}.html"),
+        "style": _file("page.css"),
+        "script": _file("common.js") + _file(f"{site.kind}.js"),
         "about": json.dumps(site.about).replace("<", "\\u003c"),
         "data": "\n".join(f'<script type="text/plain" id="{name}">{_packed(x)}</script>' for name, x in data.items()),
         "summary": html.escape(site.summary),
@@ -274,10 +315,10 @@ def save(site, out):
         "version": npm.ONNX_RUNTIME.version,
         **site.words,
     }
-    page = _text("index.html")
+    page = _file("index.html")
     for name, value in values.items():
         page = page.replace("{{" + name + "}}", value)
-    mit = _text("MIT-onnxruntime.txt").rstrip()
+    mit = _file("MIT-onnxruntime.txt").rstrip()
     hashes = "\n".join(f"    {sha256}  {path}" for path, sha256 in npm.ONNX_RUNTIME.sha256.items())
     texts = {
         "card.md": site.card,
@@ -290,7 +331,7 @@ def save(site, out):
     return out / "index.html"
 
 
-def _text(name):
+def _file(name):
     return (HERE / name).read_text(encoding="utf-8")
 
 

@@ -37,7 +37,7 @@ function readAddress() {
     else if (key !== "real") wrong.push(`${key}=${value}`);
   }
   change({ ...found, picture: examples[found.face] ?? null });
-  if (wrong.length) say(`The address holds ${wrong.join(", ")}, which this page does not know; it is left out.`);
+  leftOut(wrong);
 }
 
 // --- a picture of one's own -------------------------------------------------------------------------------------------------

@@ -3,80 +3,6 @@
 
 const { names, directions, space, step, most, least, pole } = about;
 
-// --- the numbers of a seed: those of NumPy's default_rng(seed).normal(), so a seed is the same face in Python -------------
-
-const MASK = (1n << 128n) - 1n;
-
-/** Return a function that gives 64 random bits: SeedSequence (O'Neill's seed_seq) and PCG64 (XSL RR 128/64). */
-function bits64(seed) {
-  let mixed = 0x43b0d7e5;
-  const hash = (x) => {
-    x = Math.imul(x ^ mixed, (mixed = Math.imul(mixed, 0x931e8875)));
-    return x ^ (x >>> 16);
-  };
-  const mix = (x, y) => {
-    const r = Math.imul(x, 0xca01f9dd) - Math.imul(y, 0x4973f715);
-    return r ^ (r >>> 16);
-  };
-  const pool = [seed, 0, 0, 0].map(hash);
-  for (let i = 0; i < 4; i++) for (let j = 0; j < 4; j++) if (i !== j) pool[j] = mix(pool[j], hash(pool[i]));
-  mixed = 0x8b51f9dd;
-  const words = Array.from({ length: 8 }, (_, i) => {
-    const x = Math.imul(pool[i % 4] ^ mixed, (mixed = Math.imul(mixed, 0x58f38ded)));
-    return BigInt((x ^ (x >>> 16)) >>> 0);
-  });
-  const long = (i) => (words[i + 1] << 96n) | (words[i] << 64n) | (words[i + 3] << 32n) | words[i + 2];
-  const add = ((long(4) << 1n) | 1n) & MASK;
-  const next = (state) => (state * 0x2360ed051fc65da44385df649fccf645n + add) & MASK;
-  let state = next((add + long(0)) & MASK);
-  return () => {
-    state = next(state);
-    const folded = BigInt.asUintN(64, (state >> 64n) ^ state), turn = state >> 122n;
-    return BigInt.asUintN(64, (folded >> turn) | (folded << (64n - turn)));
-  };
-}
-
-/** The 256 layers of the ziggurat under exp(-x^2 / 2) (Marsaglia and Tsang 2000), for 52 random bits. */
-const ziggurat = (() => {
-  const edge = 3.6541528853610087963519472518, area = 0.004928673233974658, top = 2 ** 52;
-  const inside = [], width = [], height = [], f = (x) => Math.exp(-0.5 * x * x);
-  let x = edge, before = edge;
-  inside[0] = (edge / (area / f(edge))) * top;
-  inside[1] = 0;
-  width[0] = area / f(edge) / top;
-  width[255] = edge / top;
-  height[0] = 1;
-  height[255] = f(edge);
-  for (let i = 254; i >= 1; i--) {
-    x = Math.sqrt(-2 * Math.log(area / before + f(before)));
-    [inside[i + 1], width[i], height[i]] = [(x / before) * top, x / top, f(x)];
-    before = x;
-  }
-  return { edge, inside, width, height };
-})();
-
-/** Return `count` numbers ~ N(0, 1) of a seed from 0 to 2^32 - 1, rounded to float32. */
-function normal(seed, count) {
-  const next = bits64(seed), uniform = () => Number(next() >> 11n) / 2 ** 53;
-  const { edge, inside, width, height } = ziggurat;
-  const one = () => {
-    for (;;) {
-      const r = next(), i = Number(r & 0xffn), far = Number((r >> 9n) & 0xfffffffffffffn);
-      const x = far * width[i] * (r & 0x100n ? -1 : 1);
-      if (far < inside[i]) return x;
-      if (i > 0) {
-        if ((height[i - 1] - height[i]) * uniform() + height[i] < Math.exp(-0.5 * x * x)) return x;
-        continue;
-      }
-      for (;;) {
-        const a = -Math.log1p(-uniform()) / edge, b = -Math.log1p(-uniform());
-        if (2 * b > a * a) return (r >> 17n) & 1n ? -(edge + a) : edge + a;
-      }
-    }
-  };
-  return Array.from({ length: count }, () => Math.fround(one()));
-}
-
 // --- axes and locks ---------------------------------------------------------------------------------------------------------
 
 const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
@@ -187,7 +113,7 @@ function fromAddress(text) {
   const found = { ...BEGIN, amounts: {} }, wrong = [];
   for (const [key, value] of new URLSearchParams(text.replace(/^#/, ""))) {
     const number = Number(value), pair = value.split("-").map(Number), list = value.split(",");
-    if (key === "seed" && /^\d+$/.test(value) && number < 2 ** 32) found.seed = number;
+    if (key === "seed" && isSeed(value)) found.seed = number;
     else if (names.includes(key) && value !== "" && Number.isFinite(number)) found.amounts[key] = number;
     else if (key === "lock" && list.every((name) => names.includes(name))) found.locked = list;
     else if (key === "layers" && areLayers(pair)) found.layers = pair;
@@ -202,7 +128,7 @@ const areLayers = (x) => Array.isArray(x) && x.length === 2 && x.every(Number.is
 function readAddress() {
   const [found, wrong] = fromAddress(location.hash);
   change(found);
-  if (wrong.length) say(`The address holds ${wrong.join(", ")}, which this page does not know; it is left out.`);
+  leftOut(wrong);
 }
 
 /** Tell the state in words and in the address; codes of one's own are too long for that. */
@@ -336,13 +262,7 @@ function build() {
       refresh();
       say(`The layers are ${pair.join(" to ")}; give two from 0 to ${about.layers - 1}, the smaller one first.`);
     };
-  $("seed").onchange = () => {
-    const text = $("seed").value, seed = Number(text);
-    if (/^\d+$/.test(text) && seed < 2 ** 32) return change({ seed });
-    refresh();
-    say(`The seed is '${text}'; give a whole number from 0 to ${2 ** 32 - 1}.`);
-  };
-  $("random").onclick = () => change({ seed: Math.floor(Math.random() * 1e6) });
+  seedBox(change, refresh);
   $("undo").onclick = () => walk(past, future);
   $("redo").onclick = () => walk(future, past);
   $("reset").onclick = () => change({ amounts: {} });
