@@ -13,7 +13,7 @@ PyTorch's networks (`torch_steps.py`) take our weights, a batch and our random n
 moved weights and the average must be ours, or the script ends with an error. Then each way runs in a process of its own, and they
 train in turns, a *block* of steps each. A ratio is of two ways in one block; the median over the blocks is reported, of the time
 on the clock and of CPU time (all threads), which other programs disturb less. Not in the step: reading pictures, and the crop of
-L2M-GAN's faces. Memory: a fresh process for each way, the peak of its resident set.
+L2M-GAN's faces. Memory: the peak of each process's resident set.
 """
 
 import argparse
@@ -246,23 +246,22 @@ def measure(options, system, folder):
              ("pictures", "losses", "gradients", "moved", "average")}  # fmt: skip
     worst = {what: float(f"{value:.0e}") for what, value in worst.items()}
     print(f"{system}: PyTorch's step is ours; largest differences {worst}", flush=True)
+    # Whole rounds of R1, so that each block has as many penalties.
+    steps = options.rounds * pickle.loads(file.read_bytes())["settings"]["r1_interval"]
     ways = ["ours", *WAYS]
     children = {way: child(way) for way in ways}
     for way in ways:
-        children[way].ask(options.unit)  # traces, and touches all the memory that a step needs
+        children[way].ask(1)  # traces, and touches the memory that a step needs
     seconds = {way: [] for way in ways}
     for _ in range(options.blocks):
         for way in ways:
-            seconds[way].append([t / options.unit for t in children[way].ask(options.unit)])
+            seconds[way].append([t / steps for t in children[way].ask(steps)])
+        print("CPU seconds of a step:", *(f"{way} {seconds[way][-1][1]:.3f}" for way in ways), flush=True)
+    result = dict(batch=options.batch_size, steps_in_a_block=steps, differs_by_at_most=worst, ways={})
+    print("|  | step, s | CPU, s | peak MiB | above imports | ours is faster by | blocks | by CPU time | blocks |")
     for way in ways:
+        peak, imports = children[way].ask("memory")
         children[way].close()
-    result = dict(batch=options.batch_size, differs_by_at_most=worst, ways={})
-    print("| | step, s | CPU, s | ours is faster by | by CPU time | of single blocks | peak MiB (above imports) |")
-    for way in ways:
-        fresh = child(way)
-        fresh.ask(options.unit)
-        peak, imports = fresh.ask("memory")
-        fresh.close()
         clock, cpu = (statistics.median(t[i] for t in seconds[way]) for i in range(2))
         row = dict(
             seconds=round(clock, 4), cpu_seconds=round(cpu, 4), peak_mib=round(peak), above_mib=round(peak - imports)
@@ -272,7 +271,7 @@ def measure(options, system, folder):
                 ratios = [theirs[i] / ours[i] for theirs, ours in zip(seconds[way], seconds["ours"], strict=True)]
                 row |= {name: round(statistics.median(ratios), 2), f"{name}_blocks": [round(r, 2) for r in ratios]}
         result["ways"][way] = row
-        print("|", way, *row.values(), sep=" | ", flush=True)
+        print("|", " | ".join(map(str, [way, *row.values()])), "|", flush=True)
     return result
 
 
@@ -282,7 +281,7 @@ def main():
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--blocks", type=int, default=5, help="turns of each way (default 5)")
-    parser.add_argument("--unit", type=int, default=16, help="steps in a block, whole rounds of R1 (default 16)")
+    parser.add_argument("--rounds", type=int, default=1, help="R1 penalties in a block (default 1)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "steps.json")
     for name in ("--worker", "--system", "--numbers"):
@@ -291,11 +290,12 @@ def main():
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     if options.worker:
         return worker(options)
-    with tempfile.TemporaryDirectory() as folder:
-        results = {system: measure(options, system, folder) for system in options.systems}
-    machine = dict(machine=platform.machine(), cores=os.cpu_count(), threads=options.threads, load=os.getloadavg()[0])
-    old = json.loads(options.out.read_text()) if options.out.exists() else {}
-    options.out.write_text(json.dumps(old | {s: machine | result for s, result in results.items()}, indent=1) + "\n")
+    machine = dict(machine=platform.machine(), cores=os.cpu_count(), threads=options.threads)
+    for system in options.systems:
+        with tempfile.TemporaryDirectory() as folder:
+            result = machine | dict(load=round(os.getloadavg()[0], 1)) | measure(options, system, folder)
+        old = json.loads(options.out.read_text()) if options.out.exists() else {}
+        options.out.write_text(json.dumps(old | {system: result}, indent=1) + "\n")
     print(f"written to {options.out.name}")
 
 

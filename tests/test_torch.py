@@ -1,8 +1,10 @@
 """Every system of the course on PyTorch, where TensorFlow is not installed: `.ci/run` runs this in such an environment."""
 
+import importlib
 import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +151,24 @@ def test_a_damaged_checkpoint_falls_back(face_folder, tmp_path):
 def test_tensorboard_is_refused(face_folder, tmp_path, refused):
     status = train("dcgan", face_folder, tmp_path / "run", *TINY, "--steps", "4", "--tensorboard")
     refused(status, "--tensorboard", "TensorFlow")
+
+
+SMALL = dict(resolution=16, width=4, batch_size=8, latent_dim=8, max_width=8)
+STEPS = {
+    "l2m": dict(style_width=2, style_dim=6, downs=2),
+    "text": dict(length=6, text_dim=8, condition_dim=4),
+    "stylegan": dict(mapping=2),
+    "stylegan, the paper's": dict(mapping=2),
+}
+
+
+@pytest.mark.parametrize("system", STEPS)
+def test_the_step_that_a_benchmark_compares_with_is_ours(system, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    steps, torch_steps = importlib.import_module("steps"), importlib.import_module("torch_steps")
+    given = steps.numbers(*steps.build(system, **SMALL | STEPS[system]))
+    for way in steps.WAYS.values():
+        torch_steps.check(given, **way)
+    given["losses"][0] *= 1.001
+    with pytest.raises(AssertionError, match="losses"):
+        torch_steps.check(given)
