@@ -109,10 +109,10 @@ def worker(options):
 
 
 class Child:
-    """A worker process; `ask` sends it a request and returns the answer."""
+    """A worker process of a script; `ask` sends it a request and returns the answer."""
 
-    def __init__(self, way):
-        command = [sys.executable, __file__, *sys.argv[1:], "--worker", way]
+    def __init__(self, way, script=__file__, python=sys.executable, arguments=()):
+        command = [python, script, *(arguments or sys.argv[1:]), "--worker", way]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, request):

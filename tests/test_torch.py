@@ -1,8 +1,10 @@
 """Every system of the course on PyTorch, where TensorFlow is not installed: `.ci/run` runs this in such an environment."""
 
+import importlib
 import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,3 +177,24 @@ def test_steps_for_a_cuda_graph_are_those_of_fit(system, face_folder, tmp_path, 
         steps.take(trainer.stage.batch_size)
     for a, b in zip(state(tmp_path / "run"), trainer.state(), strict=True):
         np.testing.assert_allclose(a, backend.to_numpy(b), rtol=1e-3, atol=1e-5)
+
+
+SMALL = dict(resolution=16, width=4, batch_size=8, latent_dim=8, max_width=8)
+STEPS = {
+    "l2m": dict(style_width=2, style_dim=6, downs=2),
+    "text": dict(length=6, text_dim=8, condition_dim=4),
+    "stylegan": dict(mapping=2),
+    "stylegan, the paper's": dict(mapping=2),
+}
+
+
+@pytest.mark.parametrize("system", STEPS)
+def test_the_step_that_a_benchmark_compares_with_is_ours(system, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    steps, torch_steps = importlib.import_module("steps"), importlib.import_module("torch_steps")
+    given = steps.numbers(*steps.build(system, **SMALL | STEPS[system]))
+    for way in steps.WAYS.values():
+        torch_steps.check(given, **way)
+    given["losses"][0] *= 1.001
+    with pytest.raises(AssertionError, match="losses"):
+        torch_steps.check(given)
