@@ -31,7 +31,7 @@ def celeba(options):
 
 
 def train(options):
-    from gan_course import runs
+    from gan_course import pretrained, runs
     from gan_course.systems import system
 
     chosen = {f.name: getattr(options, f.name) for f in system(options.model).options()}
@@ -41,6 +41,7 @@ def train(options):
         from gan_course import metrics
 
         distance = metrics.Distance(options.data, options.distance_every, split="val")  # for choosing
+    start = pretrained.find(options.start_from) if options.start_from else None
     trainer = runs.train(
         options.out,
         options.steps,
@@ -48,7 +49,7 @@ def train(options):
         options.tensorboard,
         distance,
         options.data_changed,
-        options.start_from,
+        start,
         **chosen,
     )
     print(f"{options.out}: {trainer.step} steps. Look at sheets/ and training.gif there.")

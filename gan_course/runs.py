@@ -18,7 +18,7 @@ from pathlib import Path
 
 import filelock
 
-from gan_course import backend, pretrained
+from gan_course import backend
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write, clear_partials
@@ -68,7 +68,7 @@ def train(
     fields of the system's configuration (None: not chosen), `model` among them. Those that are `steered` may differ from
     the run's: a long training often ends with a lower rate. settings.json then has the new values, and under `changes`
     the steps at which they came. A run remembers a fingerprint of its faces; `data_changed=True` goes on with others.
-    `start_from`: RUN or NAME of shipped weights, whose averaged network a new run begins with (`_begin_with`).
+    `start_from`: a `pretrained.Found`, with whose averaged network a new run begins (`_begin_with`).
     `distance`: a `metrics.Distance` that measures meanwhile; its time is left out of the run's minutes.
     `say`: gets one sentence on the faces that are used, and on what changes.
     Raises `CourseError` when another chosen one differs from the run's, when training had to be stopped (NaN, a
@@ -89,13 +89,12 @@ def train(
     if start_from:
         if (run / "settings.json").exists():
             raise CourseError(f"{run} was begun already; leave --start-from out to go on, or choose another folder.")
-        kept["start_from"] = str(start_from)
-        found = pretrained.find(start_from)
-        _same_kind(config, found.config, start_from)
+        kept["start_from"] = start_from.about["name"]
+        _same_kind(config, start_from)
     source = open_faces(chosen.get("data", config.data))
     changed |= _faces_changed(run, config, kept, source, data_changed)
     trainer = config.build()
-    taken = _begin_with(trainer, found.network, start_from) if start_from else None
+    taken = _begin_with(trainer, start_from) if start_from else None
     # Before anything is written: a dataset that cannot be had leaves no folder behind.
     dataset = config.dataset(source, checkpoints.newest_step(run / "checkpoints"))
     config.prepare(trainer, source)
@@ -137,8 +136,9 @@ def train(
     return trainer
 
 
-def _same_kind(config, other, name):
+def _same_kind(config, found):
     """Raise `CourseError` where a run of `config` cannot begin with the weights of a network of another kind."""
+    other, name = found.config, found.about["name"]
     if other.model != config.model:
         raise CourseError(f"{name} is a {other.model} and the run a {config.model}; start from one of the same kind.")
     for field in ("words", "attributes") if config.reads else ():  # a number of another word would mean nothing
@@ -146,12 +146,13 @@ def _same_kind(config, other, name):
             raise CourseError(f"{name} was taught with other {field}; start from a network of the same faces.")
 
 
-def _begin_with(trainer, network, name):
-    """Give the trained networks that are averaged, and their averages, the weights of `network`; return one sentence on it.
+def _begin_with(trainer, start):
+    """Give the trained networks that are averaged, and their averages, the weights of another; return one sentence on it.
 
     Where shapes differ (the layers that know the domains, of an editor of other domains) the fresh weights stay. The other player
     is fresh as well: shipped weights hold no discriminator.
     """
+    network, name = start.network, start.about["name"]
     taken = total = 0
     for networks in trainer.averages:
         for one in networks:

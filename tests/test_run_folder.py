@@ -192,18 +192,18 @@ def test_a_run_begins_with_the_weights_of_another(made, face_folder, tmp_path, c
     new = tmp_path / "new"
     assert train(face_folder, new, *TINY, "--rate", "1e-12", "--steps", "5", "--start-from", str(made)) == 0
     count = len(runs.load_run(made)[0].ema_generator.weights)
-    assert f"The run begins with {made}: {count} of {count} arrays" in capsys.readouterr().out
+    assert f"The run begins with {made.name}: {count} of {count} arrays" in capsys.readouterr().out
     first, second = (runs.load_run(folder)[0] for folder in (made, new))
     learned = [i for i, weight in enumerate(second.generator.weights) if weight.trainable]  # others are statistics
     for network in (second.generator, second.ema_generator):
         assert learned and all(
             abs(first.ema_generator.weights[i].numpy() - network.weights[i].numpy()).max() < 1e-6 for i in learned
         )
-    assert json.loads((new / "settings.json").read_text())["start_from"] == str(made)
+    assert json.loads((new / "settings.json").read_text())["start_from"] == made.name
     refused(train(face_folder, new, "--steps", "9", "--start-from", str(made)), "was begun already", "--start-from")
     assert train(face_folder, new, "--steps", "10") == 0  # goes on
     capsys.readouterr()
-    assert json.loads((new / "settings.json").read_text())["start_from"] == str(made)
+    assert json.loads((new / "settings.json").read_text())["start_from"] == made.name
     wide = [*TINY, "--width", "6", "--max-width", "12", "--start-from", str(made)]
     refused(train(face_folder, tmp_path / "wide", *wide, "--steps", "5"), "another size", "--width")
     refused(train(face_folder, tmp_path / "none", *TINY, "--start-from", "nobody"), "nobody")
