@@ -420,16 +420,21 @@ def test_the_keyboard_is_enough(visit):
     assert slider.get_attribute("aria-valuetext") == "+6 degrees"
 
 
+def written(name, fetched, folders):
+    """Return the index.html that the command writes for shipped weights without axes."""
+    fetched(npm.ONNX_RUNTIME)
+    out = folders.mktemp(name) / "site"
+    assert main(["page", "--weights", name, "--out", str(out)]) == 0
+    return out / "index.html"
+
+
 # --- the page that edits a given face --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def edits(fetched, tmp_path_factory):
     """(index.html of the shipped editor's page, written by the command; its `DomainEditor`)."""
-    fetched(npm.ONNX_RUNTIME)
-    out = tmp_path_factory.mktemp("edits") / "site"
-    assert main(["page", "--weights", "l2m-toon-64", "--out", str(out)]) == 0
-    return out / "index.html", editing.open_editor("l2m-toon-64")
+    return written("l2m-toon-64", fetched, tmp_path_factory), editing.open_editor("l2m-toon-64")
 
 
 def strength(visit, amount):
@@ -606,10 +611,7 @@ ODD = (
 @pytest.fixture(scope="module")
 def reads(fetched, tmp_path_factory):
     """(index.html of the page of the shipped network, written by the command; the network as `Found`)."""
-    fetched(npm.ONNX_RUNTIME)
-    out = tmp_path_factory.mktemp("reads") / "site"
-    assert main(["page", "--weights", "t2f-toon-64", "--out", str(out)]) == 0
-    return out / "index.html", pretrained.find("t2f-toon-64")
+    return written("t2f-toon-64", fetched, tmp_path_factory), pretrained.find("t2f-toon-64")
 
 
 def write_sentence(visit, text):
