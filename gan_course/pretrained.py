@@ -22,7 +22,7 @@ def config(name):
 
 
 def names(draws):
-    """Return the names of shipped weights that draw faces, or of those that do not (attribute networks)."""
+    """Return the names of shipped weights that draw faces, or of those that do not (attribute networks, encoders)."""
     return [name for name in index() if config(name).draws == draws]
 
 
@@ -93,5 +93,7 @@ def find(target):
             f"{path} holds no run (there is no settings.json); start one with 'python -m gan_course train'."
         )
     if not config(name).draws:
-        raise CourseError(f"'{name}' tells attributes and draws no faces; give the name of a generator.")
+        raise CourseError(
+            f"'{name}' draws no faces (it is of the kind '{config(name).model}'); give the name of a generator."
+        )
     return Found(load(name), config(name), {"kind": "shipped weights", "name": name})

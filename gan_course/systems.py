@@ -7,13 +7,14 @@ measurements follow from it.
 
 from gan_course.errors import CourseError
 from gan_course.training.classifier import AttributesConfig
+from gan_course.training.encoder import EncoderConfig
 from gan_course.training.gan import DCGANConfig
 from gan_course.training.growing import ProGANConfig
 from gan_course.training.l2m import L2MConfig
 from gan_course.training.stylegan import StyleGANConfig
 from gan_course.training.text import TextConfig
 
-CONFIGS = (DCGANConfig, ProGANConfig, StyleGANConfig, TextConfig, L2MConfig, AttributesConfig)
+CONFIGS = (DCGANConfig, ProGANConfig, StyleGANConfig, TextConfig, L2MConfig, EncoderConfig, AttributesConfig)
 SYSTEMS = {config.model: config for config in CONFIGS}
 
 
@@ -26,7 +27,7 @@ def system(name):
 
 def trained_by_command():
     """Return the names of the systems that `python -m gan_course train` trains."""
-    return [name for name, config in SYSTEMS.items() if config.draws]
+    return [name for name in SYSTEMS if name != AttributesConfig.model]
 
 
 def recipe(model="dcgan", **chosen):

@@ -161,7 +161,7 @@ def test_shipped_weights(run, faces, tmp_path, monkeypatch):
     assert shipped["results"] == trained["results"] and shipped["measure"] == trained["measure"]
     assert shipped["evaluated"]["kind"] == "shipped weights"
     assert shipped["evaluated"]["weights_sha256"] == trained["evaluated"]["weights_sha256"]
-    with pytest.raises(CourseError, match="'judge' tells attributes and draws no faces"):
+    with pytest.raises(CourseError, match="'judge' draws no faces .it is of the kind 'attributes'"):
         metrics.evaluate("judge", faces)
 
 

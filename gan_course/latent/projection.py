@@ -64,7 +64,7 @@ def project(generator, faces, features=None, *, space="w", steps=150, start=None
     faces = ops.convert_to_tensor(faces)
     with no_gradient():
         known = to_numpy(generator.map(random.normal(size=(LATENTS, generator.latent_dim)).astype("float32")))[:, 0]
-        goals = _look(features, faces)
+        goals = look(features, faces)
         if start is None:
             start = _nearest(generator, features, faces, goals, known[:CANDIDATES])
     rate = RATE * float(known.std(axis=0).mean())
@@ -81,7 +81,7 @@ def project(generator, faces, features=None, *, space="w", steps=150, start=None
         with Tape() as tape:
             w = ops.broadcast_to(point, (count, layers, generator.latent_dim))
             pictures = generator.synthesize(w)
-            values = _distance(pictures, _look(features, pictures), faces, goals)
+            values = distance(pictures, look(features, pictures), faces, goals)
             total = ops.sum(values)
         return w, pictures, values, tape.gradient(total, [point])[0]
 
@@ -133,12 +133,12 @@ def _checked(generator, faces, space, steps, start):
     return faces, start
 
 
-def _look(features, pictures):
+def look(features, pictures):
     """Return the features of pictures (n, d), or None without a network; pictures get the size of its input."""
     return None if features is None else features(fitted(pictures, features))
 
 
-def _distance(pictures, seen, faces, goals):
+def distance(pictures, seen, faces, goals):
     """Return the distance of each picture to its face (n,), or of all pictures to one face (1, ...). seen, goals: features."""
     pixels = ops.mean(ops.square(pictures - faces), axis=(1, 2, 3))
     if goals is None:
@@ -153,8 +153,8 @@ def _nearest(generator, features, faces, goals, known):
     found = []
     for part in np.split(known, range(BATCH, len(known), BATCH)):
         pictures = generator.synthesize(np.repeat(part[:, None], len(generator.styled), axis=1))
-        seen = _look(features, pictures)
+        seen = look(features, pictures)
         rows = [slice(i, i + 1) for i in range(len(faces))]
-        away = [_distance(pictures, seen, faces[i], goals if goals is None else goals[i]) for i in rows]
+        away = [distance(pictures, seen, faces[i], goals if goals is None else goals[i]) for i in rows]
         found.append([to_numpy(x) for x in away])
     return known[np.concatenate(found, axis=1).argmin(axis=1)][:, None]

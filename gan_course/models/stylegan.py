@@ -38,6 +38,11 @@ STYLES = ("adain", "modulated", None)
 CUTOFF = 8  # of the paper's truncation: styles of maps up to 32x32
 
 
+def layer_count(resolution):
+    """Return L = 2 log2(resolution) - 2, the styled layers of a generator."""
+    return 2 * resolution.bit_length() - 4
+
+
 @keras.saving.register_keras_serializable(package="gan_course")
 class Mapping(keras.layers.Layer):
     """The mapping network f: z (batch, latent_dim) -> w (batch, latent_dim) (section 2).

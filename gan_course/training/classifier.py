@@ -240,7 +240,7 @@ def attribute_network(target):
     settings = weights.entry_of(name)["settings"]
     if settings["model"] != AttributesConfig.model:
         known = ", ".join(n for n in entries if entries[n]["settings"]["model"] == AttributesConfig.model)
-        raise CourseError(f"'{name}' draws faces and tells no attributes; give one of {known}, or a folder.")
+        raise CourseError(f"'{name}' tells no attributes; give one of {known}, or a folder.")
     config = AttributesConfig.from_dict(settings)
     network = config.network()
     network.load_weights(weights.file_of(name))
