@@ -213,11 +213,19 @@ def axes(options):
 
 
 def edit(options):
-    ways = {"axes": ("lock", "step", "layers", "count", "seed"), "image": ("strength", "source")}
-    other, run = ("image", _edit_drawn) if options.axes else ("axes", _edit_given)
-    for name in ways[other]:
-        if getattr(options, name) is not None:
-            raise CourseError(f"--{name} belongs to --{other}; leave it out.")
+    if not (options.axes or options.image):
+        raise CourseError("edit needs --axes AXES.npz, --image FILE, or both; see 'python -m gan_course edit --help'.")
+    axes, image = bool(options.axes), bool(options.image)
+    for chosen, allowed, why in (
+        (("lock", "step", "layers"), axes, "belongs to --axes"),
+        (("count", "seed"), axes and not image, "is for drawn faces, so for --axes without --image"),
+        (("search",), axes and image, "belongs to --axes with --image"),
+        (("strength", "source"), image and not axes, "belongs to --image without --axes"),
+    ):
+        for name in chosen:
+            if not allowed and getattr(options, name) is not None:
+                raise CourseError(f"--{name} {why}; leave it out.")
+    run = _edit_drawn if options.axes else _edit_given
     if options.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CourseError(f"--out is '{options.out}'; give a file that ends in .png or .jpg.")
     run(options)
@@ -240,12 +248,40 @@ def _edit_drawn(options):
         raise CourseError("--layers is for axes in w; these are in z.")
     step = STEPS[chosen.space][0] if options.step is None else options.step
     amounts = {name: number * step for name, number in steps(options.set).items()}
-    codes = chosen.start(fixed_latent(count, latent_dim(found.network), seed), found.network)
-    moved = chosen.move(codes, amounts, options.lock or [], options.layers)
-    pictures = drawer(found.network, chosen.space)(np.concatenate([codes, moved]))
-    show.save(options.out, show.sheet(pictures, columns=count))
     told = ", ".join(f"{name} {amount:+g}" for name, amount in amounts.items())
-    print(f"Above {count} faces, below the same with {told} {STEPS[chosen.space][1]}: {options.out}.")
+    if options.image:
+        given, codes = _found_face(options, found, chosen)
+    else:
+        codes = chosen.start(fixed_latent(count, latent_dim(found.network), seed), found.network)
+    moved = chosen.move(codes, amounts, options.lock or [], options.layers)
+    pictures = show.to_uint8(drawer(found.network, chosen.space)(np.concatenate([codes, moved])))
+    if options.image:
+        show.save(options.out, show.sheet(np.concatenate([given, pictures]), columns=3))
+        print(
+            f"The face, what was found in {options.search or 'w+'}, and this with {told} {STEPS['w'][1]}: {options.out}."
+        )
+    else:
+        show.save(options.out, show.sheet(pictures, columns=count))
+        print(f"Above {count} faces, below the same with {told} {STEPS[chosen.space][1]}: {options.out}.")
+
+
+def _found_face(options, found, chosen):
+    """Return (the face of --image uint8 (1, r, r, 3), its w (1, L, d)), searched for from an encoder's guess where there is one."""
+    from gan_course import backend, editing, pretrained
+    from gan_course.latent.projection import project
+    from gan_course.models.attributes import feature_extractor
+    from gan_course.training.classifier import attribute_network
+
+    if chosen.space == "z":
+        raise CourseError(
+            "A given face can be found in w only; give the axes of a StyleGAN that 'axes --space w' wrote."
+        )
+    face = editing.read_face(options.image, found.network.output_shape[1])[None]
+    x = face.astype("float32") / 127.5 - 1
+    encoder = pretrained.encoder_of(options.name)
+    guess = None if encoder is None else backend.to_numpy(encoder(x))
+    features = feature_extractor(attribute_network(chosen.network_name)[0])
+    return face, project(found.network, x, features, space=options.search or "w+", start=guess).w
 
 
 def _edit_given(options):
@@ -455,12 +491,12 @@ def parser(systems=True):
         "edit",
         help="change attributes of faces: drawn ones along axes, or a given one by L2M-GAN",
         description="With --axes: draw faces, and the same faces moved along axes that 'axes' found; a step is 5 degrees on "
-        "the sphere of z, or half a standard deviation of w. With --image: change a given face by a network of 'train l2m'.",
+        "the sphere of z, or half a standard deviation of w. With --image: change a given face by a network of 'train l2m'. With "
+        "both: search for the w of a given face (of a StyleGAN), and move it along axes that 'axes --space w' found.",
     )
     p.add_argument("name", metavar="RUN|NAME", help="the generator that the axes belong to, or the network that edits")
-    way = p.add_mutually_exclusive_group(required=True)
-    way.add_argument("--axes", type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
-    way.add_argument("--image", type=path, metavar="FILE", help="the face: a JPEG or PNG picture")
+    p.add_argument("--axes", type=path, metavar="AXES.npz", help="a file that 'axes' wrote")
+    p.add_argument("--image", type=path, metavar="FILE", help="the face: a JPEG or PNG picture")
     p.add_argument(
         "--set",
         required=True,
@@ -474,6 +510,11 @@ def parser(systems=True):
     drawn.add_argument("--lock", type=names, metavar="Male,...", help="attributes that shall stay as they are")
     drawn.add_argument("--step", type=float, help="degrees (z) or standard deviations (w) of one step")
     drawn.add_argument("--layers", type=layers, metavar="0-3", help="of w: move only these layers")
+    drawn.add_argument(
+        "--search",
+        choices=["w", "w+"],
+        help="with --image as well: one w for all layers, or one for each, which comes nearer (default: w+)",
+    )
     drawn.add_argument("--count", type=int, help="how many faces (default: 6)")
     drawn.add_argument("--seed", type=int, help="another seed draws other faces (default: 0)")
     given.add_argument(

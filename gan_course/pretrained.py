@@ -37,6 +37,12 @@ def load(name):
     return called(network)
 
 
+def encoder_of(generator):
+    """Return the shipped encoder for projection into a shipped StyleGAN's w, or None where there is none of this name."""
+    own = [name for name in names(draws=False) if getattr(config(name), "generator", None) == str(generator)]
+    return load(own[0]) if own else None
+
+
 def called(network):
     """Return a network after a first call: Keras exports (to ONNX, say) only what was called once."""
     shapes = network.input_shape if isinstance(network.input_shape, list) else [network.input_shape]

@@ -427,6 +427,21 @@ def test_axes_of_a_stylegan_are_moved_in_w(axes_of, tmp_path, monkeypatch, capsy
     assert f"{axes.names[0]} +1.5 standard deviations of w" in capsys.readouterr().out
     refused(main([*edit, "--layers", "4-6"]), "[4, 5, 6]", "0 to 5")
     refused(main([*edit[:2], "--axes", str(axes_of), *edit[4:]]), "other weights", "python -m gan_course axes")
+    # A face of one's own: given, found, moved; from an encoder's guess where the course ships one for the generator.
+    face, starts = tmp_path / "face.png", []
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype="uint8")).save(face)
+    own = [*edit, "--image", str(face)]
+    assert main(own) == 0 and np.asarray(Image.open(picture)).shape == (16, 3 * 18 - 2, 3)
+    assert f"what was found in w+, and this with {axes.names[0]} +1.5" in capsys.readouterr().out
+    monkeypatch.setattr(
+        pretrained, "encoder_of", lambda name: lambda x: starts.append(x) or np.zeros((1, 6, 8), "float32")
+    )
+    assert main([*own, "--search", "w"]) == 0 and starts[0].shape == (1, 16, 16, 3)
+    assert "found in w, and" in capsys.readouterr().out
+    refused(main([*own, "--count", "3"]), "--count is for drawn faces")
+    refused(main([*edit, "--search", "w"]), "--search belongs to --axes with --image")
+    refused(main([*own, "--strength", "1"]), "--strength belongs to --image without --axes")
+    refused(main([*edit, "--image", str(tmp_path / "none.png")]), "none.png")
 
 
 def test_wrong_axes_and_edits(run, face_folder, axes_of, tmp_path, refused):
@@ -450,6 +465,8 @@ def test_wrong_axes_and_edits(run, face_folder, axes_of, tmp_path, refused):
     refused(main([*edit, "--lock", name, *picture]), f"{name} is locked")
     refused(main([*edit, "--layers", "1", *picture]), "--layers is for axes in w")
     refused(main([*edit, "--count", "0", *picture]), "--count is 0")
+    refused(main([*edit, "--image", "a.png", *picture]), "found in w only")
+    refused(main(["edit", str(run), "--set", f"{name}=2", *picture]), "needs --axes AXES.npz, --image FILE, or both")
     refused(main([*edit, "--out", str(tmp_path / "a.txt")]), "a.txt", ".png")
     for text in ("Smiling", ""):
         refused(main([*edit[:-1], text, *picture]), f"--set is '{text}'", "Smiling=+2")
