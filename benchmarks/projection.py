@@ -2,13 +2,11 @@
 
     python benchmarks/projection.py --data data/toon --out benchmarks/results/projection.json
     python benchmarks/projection.py --generator stylegan-celeba-64 --encoder encoder-celeba-64 --data FOLDER
-    python benchmarks/projection.py --data data/toon --picture benchmarks/pictures/article.jpg
 
 Faces of the part test are searched for in w and in w+, from the nearest of 512 random w and from the encoder's guess
 (`gan_course.latent.projection`, with the steering network). The judge then says how near the result is. What was found walks along
 axes in w (`gan_course.latent.axes`) until the judge changes its mind, beside drawn faces on the same axes: what a w+ that comes
 nearer costs. Last, the child of two faces: the coarse layers of one, the others of the other.
---picture: four faces, what was found, and the edits of the article; for cartoons only (a photograph is never written).
 """
 
 import argparse
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_course import pretrained, settings, show
+from gan_course import pretrained, settings
 from gan_course.backend import keras, no_gradient, to_numpy
 from gan_course.data import toon
 from gan_course.files import atomic_write
@@ -34,7 +32,6 @@ from gan_course.training.classifier import attribute_network
 TOGETHER = 50  # faces in one search
 EDITS = {"toon": ("Smiling", "Eyeglasses", "Male", "Young"), "celeba": ("Smiling", "Male", "Young")}
 STOPS = np.arange(0.25, 8.01, 0.25)  # units of w
-SHOWN = (5, 9, 33, 57, 70)  # faces of the picture
 CHILD = 4  # layers that the child has of its first parent: up to 8x8
 
 
@@ -166,30 +163,6 @@ def table(result):
     return "\n".join([f"{result['faces']} faces; identity of two strangers {result['strangers']:.3f}", "", *lines])
 
 
-def picture(options):
-    """Return the article's pictures for five faces of the part test: what was found, and edits of it; a row each."""
-    generator, encoder = pretrained.load(options.generator), pretrained.load(options.encoder)
-    steer, names = attribute_network("attributes-toon-steer")
-    faces = (
-        real_pictures(options.data, generator.resolution, "test", 2000)[0][list(SHOWN)].astype("float32") / 127.5 - 1
-    )
-    w, _ = search(generator, feature_extractor(steer), faces, encoder, "w+", "encoder")
-    axes = find_axes(generator, steer, names, space="w", count=6000)
-    has = steer.predict(faces, verbose=0) > 0
-    away = {name: np.where(has[:, names.index(name)], -1.0, 1.0) for name in ("Male", "Smiling")}
-    rows = {
-        "found": w,
-        "child of this one\nand the next": np.concatenate([w[:, :CHILD], np.roll(w, -1, axis=0)[:, CHILD:]], axis=1),
-        "older": along(axes, w, "Young", np.full(len(w), -2.0)),
-        "older still": along(axes, w, "Young", np.full(len(w), -4.0)),
-        "the other sex": along(axes, w, "Male", 3 * away["Male"]),
-        "smile changed": along(axes, w, "Smiling", 3 * away["Smiling"]),
-    }
-    drawn = {name: to_numpy(generator.synthesize(row)) for name, row in rows.items()}
-    pages = {"given (part test)": faces} | drawn
-    return show.labelled({name: show.sheet(page, columns=len(w), scale=2) for name, page in pages.items()}, width=130)
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--generator", default="stylegan-toon-64")
@@ -197,12 +170,7 @@ def main():
     p.add_argument("--data", default=str(settings.ROOT / "data" / "toon"))
     p.add_argument("--count", type=int, default=200)
     p.add_argument("--out", type=Path, metavar="FILE.json")
-    p.add_argument("--picture", type=Path, metavar="FILE.jpg")
     options = p.parse_args()
-    if options.picture:
-        if not toon.is_cartoon(options.data):
-            p.error("--picture is for cartoons: no photograph is written")
-        return show.save(options.picture, picture(options))
     result = measure(options)
     print(table(result))
     if options.out:

@@ -17,11 +17,13 @@ from pathlib import Path
 from gan_course import weights
 from gan_course.files import atomic_write
 
+PATHS = ("data", "human", "generator", "steering")  # settings that may name a file or folder of this computer
+
 
 def without_paths(config):
     """Return a configuration's settings, of files and folders only the names."""
     settings = config.to_dict()
-    return settings | {name: Path(settings[name]).name for name in ("data", "human") if settings.get(name)}
+    return settings | {name: Path(settings[name]).name for name in PATHS if settings.get(name)}
 
 
 def generator(folder, file):
