@@ -142,8 +142,16 @@ class Bias(keras.layers.Layer):
         return x + self.bias
 
 
+class Weightless(keras.layers.Layer):
+    """A layer without weights, built from the start: PyTorch's `fit` refuses a network that holds a layer to be built later."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+
 @keras.saving.register_keras_serializable(package="gan_course")
-class PixelNorm(keras.layers.Layer):
+class PixelNorm(Weightless):
     """x / sqrt(mean over channels of x^2 + 1e-8), at each pixel or for each vector (Karras et al. 2018, section 4.2).
 
     It keeps the generator's signal at one size however the players push each other. It has no weights.
@@ -230,7 +238,7 @@ class Noise(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
-class InstanceNorm(keras.layers.Layer):
+class InstanceNorm(Weightless):
     """(x - mean) / sqrt(variance + 1e-8), for each map of each picture over its places. It has no weights."""
 
     def call(self, x):
@@ -262,7 +270,7 @@ class AdaIN(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="gan_course")
-class Blur(keras.layers.Layer):
+class Blur(Weightless):
     """Each map convolved with [1, 2, 1] x [1, 2, 1] / 16, zeros outside: a low-pass filter (section 2, 'Tuned').
 
     After an upsampling it smooths the blocks; before a downsampling it keeps fine patterns from turning into coarse ones.

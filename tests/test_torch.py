@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(backend.NAME != "torch", reason="for KERAS_BACKE
 TINY = "--resolution 16 --latent-dim 8 --width 4 --max-width 8 --batch-size 4 --epoch 4 --r1-interval 2".split()
 GROWN = [*TINY, *"--start 8 --fade-images 16 --stable-images 16 --max-batch 8".split()]
 TEXT = [*GROWN, *"--length 24 --text-dim 8 --condition-dim 4 --reading-steps 4".split()]
-SYSTEMS = {"dcgan": TINY, "progan": GROWN, "text": TEXT}
+SYSTEMS = {"dcgan": TINY, "progan": GROWN, "stylegan": GROWN, "text": TEXT}
 
 
 def train(system, faces, run, *options):
@@ -66,6 +66,16 @@ def test_an_editor_is_trained_resumed_with_the_same_bits_and_edits(make_faces, t
     editor = editing.open_editor(tmp_path / "run")
     pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype("uint8")
     assert editor.edit(pictures, {"Smiling": 1}, source=0).shape == pictures.shape
+
+
+def test_an_encoder_is_trained_and_resumed_with_the_same_bits(face_folder, tmp_path):
+    assert train("stylegan", face_folder, tmp_path / "stylegan", *TINY, "--steps", "4") == 0
+    small = [*"--steering none --width 4 --batch-size 4 --epoch 4 --generator".split(), str(tmp_path / "stylegan")]
+    assert train("encoder", face_folder, tmp_path / "whole", *small, "--steps", "8") == 0
+    assert train("encoder", face_folder, tmp_path / "run", *small, "--steps", "4") == 0
+    assert train("encoder", face_folder, tmp_path / "run", "--steps", "8") == 0
+    for a, b in zip(state(tmp_path / "whole"), state(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_half_precision(face_folder, tmp_path):

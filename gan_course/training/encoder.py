@@ -71,7 +71,8 @@ class EncoderTrainer(Trainer):
     def call(self, pictures):
         return self.ema_encoder(pictures)
 
-    def train_step(self, faces):
+    def train_step(self, data):
+        faces = data[0] if isinstance(data, (tuple, list)) else data  # PyTorch's `fit` gives a list
         latent = self.draw(keras.random.normal, (ops.shape(faces)[0], self.generator.latent_dim))
         w = ops.stop_gradient(self.generator.map(latent)[:, :1])
         drawn = ops.stop_gradient(self.generator.synthesize(ops.repeat(w, self.encoder.count, axis=1)))
