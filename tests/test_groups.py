@@ -209,7 +209,7 @@ def test_faces_in_another_frame_are_told(make_faces, tmp_path):
 
 def test_mistakes(network, face_folder, tmp_path, refused):
     options = ["--groups", "Smiling"]
-    refused(command("dcgan-toon-64", face_folder, *options), "draws faces", "attributes-toon-judge")
+    refused(command("dcgan-toon-64", face_folder, *options), "tells no attributes", "attributes-toon-judge")
     refused(command("nobody", face_folder, *options), "nobody", "shipped")
     refused(command(tmp_path, face_folder, *options), tmp_path, "report.json")
     refused(command(network, tmp_path / "nowhere", *options), "nowhere")
