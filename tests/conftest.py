@@ -133,3 +133,32 @@ def refused(capsys):
             assert str(word) in err, err
 
     return check
+
+
+@pytest.fixture(scope="session")
+def tiny_stylegan():
+    """A function that returns a StyleGAN generator of 16x16 that is not trained, its pictures about in [-1, 1]."""
+
+    def build(base=128, max_width=16):
+        import keras
+
+        from gan_course.models import stylegan
+
+        keras.utils.set_random_seed(0)
+        made = stylegan.build_generator(16, 8, base=base, max_width=max_width, mapping=2, spread=1.0)
+        for layer in made.to_rgb:  # else far beyond
+            layer.kernel.assign(layer.kernel / 4)
+        return made
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_features():
+    """Features of an attribute network that is not trained, of another size than `tiny_stylegan`: pictures -> (n, 32)."""
+    import keras
+
+    from gan_course.models import attributes
+
+    keras.utils.set_random_seed(1)
+    return attributes.feature_extractor(attributes.build(["Smiling"], width=4, resolution=32))

@@ -8,32 +8,24 @@ from gan_course.__main__ import main
 from gan_course.backend import keras, ops, to_numpy
 from gan_course.errors import CourseError
 from gan_course.latent.projection import distance, look, project
-from gan_course.models import attributes, stylegan
 from gan_course.models.encoder import Encoder
 from gan_course.training.encoder import EncoderTrainer, config_of, trained_generator
 
 SMALL = "--resolution 16 --latent-dim 8 --width 4 --max-width 8 --batch-size 4 --epoch 4".split()
 
 
-def tiny_generator():
-    keras.utils.set_random_seed(0)
-    made = stylegan.build_generator(16, 8, base=64, max_width=8, mapping=2, spread=1.0)
-    for layer in made.to_rgb:  # untrained, its pictures are far beyond [-1, 1]
-        layer.kernel.assign(layer.kernel / 4)
-    return made
+@pytest.fixture
+def trainer_of(tiny_stylegan):
+    """A function: (features, options) -> a compiled `EncoderTrainer` of tiny networks."""
 
+    def build(features=None, **options):
+        generator = tiny_stylegan(base=64, max_width=8)
+        keras.utils.set_random_seed(2)
+        trainer = EncoderTrainer(generator, Encoder(16, 6, 8, width=8), features, **options)
+        trainer.compile(keras.optimizers.Adam(4e-3))
+        return trainer
 
-@pytest.fixture(scope="module")
-def features():
-    keras.utils.set_random_seed(1)
-    return attributes.feature_extractor(attributes.build(["Smiling"], width=4, resolution=32))
-
-
-def trainer_of(features=None, **options):
-    keras.utils.set_random_seed(2)
-    trainer = EncoderTrainer(tiny_generator(), Encoder(16, 6, 8, width=8), features, **options)
-    trainer.compile(keras.optimizers.Adam(4e-3))
-    return trainer
+    return build
 
 
 def test_shapes_and_what_it_is_before_it_learns():
@@ -53,8 +45,8 @@ def test_shapes_and_what_it_is_before_it_learns():
         Encoder(24)
 
 
-def test_it_learns_the_way_back(features):
-    trainer = trainer_of(features)
+def test_it_learns_the_way_back(trainer_of, tiny_features):
+    trainer, features = trainer_of(tiny_features), tiny_features
     generator = trainer.generator
     before = [to_numpy(v) for v in generator.weights]
     latent = np.random.default_rng(7).normal(size=(64, 8)).astype("float32")
@@ -77,8 +69,9 @@ def test_it_learns_the_way_back(features):
     assert near.begun.mean() < 0.5 * far.begun.mean()
 
 
-def test_the_losses_are_those_of_the_docstring(features):
+def test_the_losses_are_those_of_the_docstring(trainer_of, tiny_features):
     """A step at rate 0 on constant random numbers: the logged parts from the definitions, in NumPy."""
+    features = tiny_features
     trainer = trainer_of(features, known=0.5, offset=0.25)
     trainer.compile(keras.optimizers.SGD(0.0))
     faces = np.random.default_rng(1).uniform(-1, 1, (4, 16, 16, 3)).astype("float32")
@@ -97,7 +90,7 @@ def test_the_losses_are_those_of_the_docstring(features):
     assert logs == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_rate_falls_at_the_end():
+def test_the_rate_falls_at_the_end(trainer_of):
     trainer = trainer_of(rate=0.01, last_step=100)
     rates = []
     for step in (0, 60, 80, 100, 1000):

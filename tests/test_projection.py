@@ -3,28 +3,23 @@
 import numpy as np
 import pytest
 
-from gan_course.backend import keras, ops, to_numpy
+from gan_course.backend import ops, to_numpy
 from gan_course.errors import CourseError
 from gan_course.latent import projection
 from gan_course.latent.projection import project
-from gan_course.models import attributes, dcgan, stylegan
+from gan_course.models import dcgan
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def generator():
-    keras.utils.set_random_seed(0)
-    made = stylegan.build_generator(16, 8, base=128, max_width=16, mapping=2, spread=1.0)
-    for layer in made.to_rgb:  # untrained, its pictures are far beyond [-1, 1]
-        layer.kernel.assign(layer.kernel / 4)
-    return made
+def generator(tiny_stylegan):
+    return tiny_stylegan()
 
 
 @pytest.fixture(scope="module")
-def features():
-    keras.utils.set_random_seed(1)
-    return attributes.feature_extractor(attributes.build(["Smiling"], width=4, resolution=32))  # another size
+def features(tiny_features):
+    return tiny_features
 
 
 @pytest.fixture(scope="module")

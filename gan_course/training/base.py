@@ -27,6 +27,12 @@ def require(name, value, rule):
         raise CourseError(f"{name} is {value}; give {wanted}.")
 
 
+def falling(step, last_step):
+    """Return the share of the rate at `step`: 1 up to 0.6 of `last_step`, then in a line to a twentieth (0: it stays 1)."""
+    late = min(1.0, max(0.0, step / last_step - 0.6) / 0.4) if last_step else 0.0
+    return 1 - 0.95 * late
+
+
 def option(default, text, rule=None, *, cartoons=None, steered=False):
     """Return a field of a `Config`: a hyperparameter with its default, and what it does.
 

@@ -18,10 +18,9 @@ from gan_course.models import attributes
 from gan_course.models.encoder import Encoder
 from gan_course.models.stylegan import layer_count
 from gan_course.training import checkpoints, classifier
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Trainer, option
+from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Trainer, falling, option
 from gan_course.training.stylegan import StyleGANConfig
 
-LAST_RATE = 0.05  # at the last step, as a share of the rate
 EXAMPLES = 64  # faces for the sheets
 
 
@@ -92,12 +91,11 @@ class EncoderTrainer(Trainer):
         return self.logged(loss=loss, known=known, face=face, offset=offset)
 
     def follow_schedule(self, step=None):
-        """Set the rate of `step`: from 0.6 of `last_step` on it falls to a twentieth."""
+        """Set the rate of `step`; see `falling`."""
         if self.rate is None:
             return
         step = self.step if step is None else step
-        late = min(1.0, max(0.0, step / self.last_step - 0.6) / 0.4) if self.last_step else 0.0
-        self.e_optimizer.learning_rate = self.rate * (1 - (1 - LAST_RATE) * late)
+        self.e_optimizer.learning_rate = self.rate * falling(step, self.last_step)
 
     def sample(self, count, seed=0):
         """Return `count` pictures: rows of `examples`, and below each row what G draws for E's guesses."""

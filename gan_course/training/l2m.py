@@ -18,11 +18,10 @@ from gan_course.models import l2m_gan
 from gan_course.models.l2m_gan import pick
 from gan_course.training import classifier
 from gan_course.training.augment import random_crop
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, option, require
+from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, falling, option, require
 
 PERPENDICULAR = ("cosine", "product")
 WARM_UP = 100  # steps in which the rate rises
-LAST_RATE = 0.05  # of the rate, at the last step
 TIED = 0.25  # |phi|: an attribute tied so to an edited one may change with it
 RARE = 0.01  # share of faces: an attribute that hardly varies says nothing
 EXAMPLES = 256  # faces of the part val, of which the sheets show some
@@ -234,10 +233,7 @@ class L2M(Trainer):
         if self.rate is None:
             return
         step = self.step if step is None else step
-        share = min(1.0, (step + 1) / WARM_UP)
-        if self.last_step:
-            late = min(1.0, max(0.0, step / self.last_step - 0.6) / 0.4)
-            share *= 1 - (1 - LAST_RATE) * late
+        share = min(1.0, (step + 1) / WARM_UP) * falling(step, self.last_step)
         for player in self.players:
             self.optimizer_of(player).learning_rate = self.rate * share
 
