@@ -25,11 +25,14 @@ endif
 # JupyterLab refuses to run as root unless it is told to, as in most containers.
 ROOT = $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
 
+# Sliders answer sooner with it.
+PROMPTLY = gan_course.widgets.server.Promptly
+
 .PHONY: lab test lessons site slides assignment grades stick
 .SECONDARY:
 
 lab: $(VENV)/installed-lab data/toon/list_attr_celeba.txt
-	$(BIN) -m jupyterlab $(ROOT) notebooks/00_start_here.ipynb
+	$(BIN) -m jupyterlab $(ROOT) --ServerApp.kernel_websocket_connection_class=$(PROMPTLY) notebooks/00_start_here.ipynb
 
 test: $(VENV)/installed-test
 	$(BIN) -m pytest

@@ -10,7 +10,7 @@ Environment variable `KERAS_BACKEND`: `tensorflow` or `torch`. Default: TensorFl
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
 from gan_course.errors import CourseError
@@ -89,6 +89,20 @@ if NAME == "tensorflow":
         """Return a context in which nothing is recorded for gradients (TensorFlow records on tapes only)."""
         return nullcontext()
 
+    @contextmanager
+    def bfloat16(on=True):
+        """Return a context: graphs that run for the first time in it may multiply in bfloat16, 8 bits, where the CPU is quick at it.
+
+        That is where it has AVX512-BF16 or AMX; on others, and for what runs on a GPU, nothing changes.
+        """
+        name = "auto_mixed_precision_onednn_bfloat16"
+        before = tf.config.optimizer.get_experimental_options().get(name, False)
+        tf.config.optimizer.set_experimental_options({name: on})
+        try:
+            yield
+        finally:
+            tf.config.optimizer.set_experimental_options({name: before})
+
     def to_numpy(x):
         """Return a tensor's or a variable's numbers. (Keras's own way warns of NumPy 2.)"""
         return np.asarray(x)
@@ -140,6 +154,10 @@ else:
     def no_gradient():
         """Return a context in which nothing is recorded for gradients."""
         return torch.no_grad()
+
+    def bfloat16(on=True):
+        """Return a context in which nothing changes (TensorFlow only)."""
+        return nullcontext()
 
     def to_numpy(x):
         """Return a tensor's or a variable's numbers."""

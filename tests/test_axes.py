@@ -8,7 +8,7 @@ import pytest
 from gan_course.backend import keras, ops, to_numpy
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.latent import axes
-from gan_course.latent.axes import Axes, basis, disentangle, find_axes, fit, label, turn, unit
+from gan_course.latent.axes import Axes, basis, disentangle, dual, find_axes, fit, label, turn, unit
 from gan_course.latent.sampling import fixed_latent
 from gan_course.models import attributes, progan, stylegan
 from gan_course.weights import weights_sha256
@@ -63,7 +63,7 @@ def make(directions, space="z", unit=1.0, **more):
 
 def test_axes_that_were_put_in_are_found(planted):
     generator, network, true = planted
-    for method, most in (("linear", 0.1), ("logistic", 6.0)):
+    for method, most in (("linear", 0.1), ("logistic", 6.0), ("means", 9.0)):
         found = find_axes(generator, network, NAMES, count=3000, method=method)
         assert angle(found.directions, true).max() < most, method
         assert found.names == NAMES and found.count == 3000 and found.unit == 1.0
@@ -90,8 +90,33 @@ def test_what_never_changes_is_left_out():
     assert rows[0].any() and not rows[1].any() and not rows[2].any()
     rows = fit(codes, np.minimum(logits, 4.0), "linear")
     assert not rows[1].any()
-    with pytest.raises(CourseError, match="no method 'svm'; choose one of linear, logistic"):
+    assert rows[0].any() and not fit(codes, logits, "means")[1:].any()
+    with pytest.raises(CourseError, match="no method 'svm'; choose one of linear, logistic, means"):
         fit(codes, logits, "svm")
+
+
+def test_a_ridge_locks_all_others_softly():
+    rows = unit(RNG.normal(size=(6, 20)) + 1.5)  # neighbours: one direction is common to all
+    np.testing.assert_array_equal(dual(rows, 0.0), rows)
+    beside = ~np.eye(6, dtype=bool)
+    leaks = [np.abs((dual(rows, ridge) @ rows.T)[beside]).mean() for ridge in (1e-9, 0.1, 1.0, 1e9)]
+    assert leaks[0] < 1e-6 and leaks == sorted(leaks)
+    np.testing.assert_allclose(dual(rows, 1e9), rows, atol=1e-6)
+    for i in range(6):  # with nearly no ridge it is what locking all others gives
+        np.testing.assert_allclose(
+            dual(rows, 1e-9)[i], disentangle(rows, [j for j in range(6) if j != i])[0][i], atol=1e-6
+        )
+    with_none = np.vstack([rows, np.zeros(20)])
+    assert not dual(with_none, 1.0)[6].any()
+
+
+def test_bfloat16_tells_nearly_the_same(style):
+    from gan_course import backend
+
+    exact, quick = (label(*style, count=60, precision=p)[1] for p in ("float32", "mixed_bfloat16"))
+    np.testing.assert_allclose(quick, exact, atol=0.1 * np.abs(exact).max())
+    if backend.NAME == "tensorflow":
+        assert not backend.tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16")
 
 
 def test_a_network_that_says_always_the_same(planted):
@@ -115,6 +140,8 @@ def test_mistakes_are_told(planted, style):
         (dict(space="x"), "no latent space 'x'"),
         (dict(count=1), "count is 1"),
         (dict(method="svm", count=50), "no method 'svm'"),
+        (dict(precision="float16"), "no precision 'float16' here; choose one of float32, mixed_bfloat16"),
+        (dict(ridge=-1.0, count=50), "ridge is -1.0"),
     ):
         with pytest.raises(CourseError, match=says):
             find_axes(generator, network, NAMES, **options)

@@ -1,7 +1,7 @@
 """The face editor: one picture for one change, locks, undo, and settings that come back."""
 
-import io
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -261,8 +261,9 @@ def test_one_picture_for_one_change(editor, tmp_path):
         assert (face.face not in seen) == new
         seen.add(face.face)
     assert editor.state.locked == ("Male",) and row(box, "Male")[1].disabled and not slider.disabled
-    shown = np.asarray(Image.open(io.BytesIO(face.face)))
-    np.testing.assert_array_equal(shown, draw()[1])
+    shown = np.frombuffer(face.face, "uint8").reshape(face.side, face.side, 4)
+    np.testing.assert_array_equal(shown[..., :3], draw()[1])
+    assert (shown[..., 3] == 255).all()
 
 
 def test_controls_say_what_the_state_is(editor, tmp_path):
@@ -302,3 +303,19 @@ def test_attributes_stand_in_groups_and_all_others_under_more(editor, style):
     layers = one(box, description="layers")
     assert (layers.min, layers.max) == (0, 5)
     assert not [w for w in everything(editor.controls()) if getattr(w, "description", "") == "layers"]
+
+
+def test_the_server_of_make_lab_sends_at_once(monkeypatch):
+    from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+    from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
+
+    from gan_course.widgets.server import Promptly
+
+    monkeypatch.setattr(ZMQChannelsWebsocketConnection, "connect", lambda self: "connected")
+    said = []
+    monkeypatch.setattr(KernelWebsocketHandler, "set_nodelay", lambda self, on: said.append(on))
+    connection = Promptly.__new__(Promptly)
+    connection.websocket_handler = KernelWebsocketHandler.__new__(KernelWebsocketHandler)
+    assert connection.connect() == "connected" and said == [True]
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    assert f"PROMPTLY = {Promptly.__module__}.{Promptly.__name__}\n" in makefile

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import qr
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from gan_course.backend import compiled, no_gradient, ops, to_numpy
+from gan_course.backend import bfloat16, compiled, no_gradient, ops, to_numpy
 from gan_course.errors import CourseError, CourseWarning, whole_number
 from gan_course.files import atomic_write
 from gan_course.latent import sampling
@@ -30,7 +30,8 @@ from gan_course.layers import fitted
 from gan_course.progress import progress
 from gan_course.weights import weights_sha256
 
-METHODS = ("linear", "logistic")
+METHODS = ("linear", "logistic", "means")
+PRECISIONS = ("float32", "mixed_bfloat16")
 STEPS = {"z": (5.0, "degrees"), "w": (0.5, "standard deviations of w")}  # one step of an editor
 SUREST = 6.0  # logits beyond -6..6 all mean 'sure'; the official code cuts at the same probability
 LEAST = 0.1  # of an axis must be left after the locks; what is less is mostly the noise of the estimate
@@ -38,18 +39,31 @@ POLE = 30.0  # degrees: a walk on the sphere comes no nearer to its axis
 BATCH = 50  # faces at once
 
 
-def find_axes(generator, network, names, *, space="z", count=20000, seed=0, method="linear", **about):
+def find_axes(
+    generator,
+    network,
+    names,
+    *,
+    space="z",
+    count=20000,
+    seed=0,
+    method="linear",
+    ridge=0.0,
+    precision="float32",
+    **about,
+):
     """Return the `Axes` of a generator: draw, tell the attributes, fit.
 
     network: an attribute network whose logits are those of `names`, such as 'attributes-toon-steer'. Never the judge: it
     shall tell afterwards how good the axes are. space: 'z', or 'w' of a StyleGAN. count, seed: of the random latent
-    vectors. method: see `fit`. about: `generator_name` and `network_name`, to write down.
+    vectors. method: see `fit`. ridge: of `dual`, 0: none. precision: see `label`. about: `generator_name` and
+    `network_name`, to write down.
 
     An attribute that never changes has no axis; it is left out, and a `CourseWarning` names it. Raises `CourseError` for
     wrong values.
     """
-    codes, logits = label(generator, network, space=space, count=count, seed=seed)
-    directions = fit(codes, logits, method)
+    codes, logits = label(generator, network, space=space, count=count, seed=seed, precision=precision)
+    directions = dual(fit(codes, logits, method), ridge)
     has = directions.any(axis=1)
     if not has.all():
         lost = ", ".join(name for name, ok in zip(names, has, strict=True) if not ok)
@@ -62,6 +76,8 @@ def find_axes(generator, network, names, *, space="z", count=20000, seed=0, meth
         space=space,
         unit=1.0 if space == "z" else float(np.sqrt(codes.var(axis=0).mean())),
         method=method,
+        ridge=ridge,
+        precision=precision,
         count=count,
         seed=seed,
         weights_sha256=weights_sha256(generator),
@@ -70,12 +86,17 @@ def find_axes(generator, network, names, *, space="z", count=20000, seed=0, meth
     )
 
 
-def label(generator, network, *, space="z", count=20000, seed=0):
+def label(generator, network, *, space="z", count=20000, seed=0, precision="float32"):
     """Return (codes float32 (count, d), logits float32 (count, k)): random latent vectors, and what the network says.
 
     The codes are z ~ N(0, I), or w = f(z) for the space 'w'. Pictures never leave the graph: nothing is written to disk.
     They are resized for the network where its input has another size.
+
+    precision: 'mixed_bfloat16' lets TensorFlow multiply in bfloat16 where the CPU is quick at it (`backend.bfloat16`): then it takes
+    about half the time, and about 2 decisions of 1,000 are others. Elsewhere it changes nothing, so bits differ between computers.
     """
+    if precision not in PRECISIONS:
+        raise CourseError(f"There is no precision '{precision}' here; choose one of {', '.join(PRECISIONS)}.")
     sampling.needs_space(generator, space)
     count = whole_number("count", count, 2, 10**7)
     latent = sampling.fixed_latent(count, sampling.latent_dim(generator), seed)
@@ -90,7 +111,7 @@ def label(generator, network, *, space="z", count=20000, seed=0):
     parts = []
     for start in progress(range(0, count, BATCH), desc="faces", unit="batch"):
         part = latent[start : start + BATCH]
-        with no_gradient():
+        with no_gradient(), bfloat16(precision != "float32"):
             # The last batch is filled up: one shape, so one graph.
             parts.append([to_numpy(x)[: len(part)] for x in told(np.resize(part, (BATCH, latent.shape[1])))])
     codes, logits = (np.concatenate(x) for x in zip(*parts, strict=True))
@@ -100,24 +121,45 @@ def label(generator, network, *, space="z", count=20000, seed=0):
 
 
 def fit(codes, logits, method="linear"):
-    """Return unit axes float64 (k, d): the slopes of a generalised linear regression from codes (n, d) to logits (n, k).
+    """Return unit axes float64 (k, d) from codes (n, d) to logits (n, k).
 
-        linear      least squares of the logits, cut to -6..6       (as in the article's code)
-        logistic    logistic regression of the decisions logits > 0
+        linear      slopes of least squares of the logits, cut to -6..6       (as in the article's code)
+        logistic    slopes of logistic regression of the decisions logits > 0
+        means       the mean code of the faces that have the attribute, minus that of the others
 
-    A row is 0 where the slope is: all faces are alike.
+    'means' follows what the attribute goes along with in the drawn faces; a regression takes out what other coordinates
+    explain. A row is 0 where all faces are alike.
     """
     if method not in METHODS:
         raise CourseError(f"There is no method '{method}'; choose one of {', '.join(METHODS)}.")
     codes, logits = np.asarray(codes, "float64"), np.asarray(logits, "float64")
     if method == "linear":
-        slopes = LinearRegression().fit(codes, np.clip(logits, -SUREST, SUREST)).coef_
-    else:
-        slopes = np.zeros((logits.shape[1], codes.shape[1]))
-        for k, has in enumerate((logits > 0).T):
-            if 0 < has.sum() < len(has):
+        return unit(LinearRegression().fit(codes, np.clip(logits, -SUREST, SUREST)).coef_)
+    slopes = np.zeros((logits.shape[1], codes.shape[1]))
+    for k, has in enumerate((logits > 0).T):
+        if 0 < has.sum() < len(has):
+            if method == "logistic":
                 slopes[k] = LogisticRegression(max_iter=1000).fit(codes, has).coef_[0]
+            else:
+                slopes[k] = codes[has].mean(axis=0) - codes[~has].mean(axis=0)
     return unit(slopes)
+
+
+def dual(directions, ridge):
+    """Return unit axes (k, d) that leave the others alone a little: a soft lock of all other axes at once.
+
+        A' = (A A^T + ridge I)^-1 A,   each row then of length 1
+
+    A: unit rows (k, d). ridge 0: A as it is. A small ridge locks all others nearly, and leaves little of an axis that has close
+    neighbours; a large one leaves the axes as they are. Raises `CourseError` for a negative number.
+    """
+    directions = np.asarray(directions, "float64")
+    if not (np.isfinite(ridge) and ridge >= 0):
+        raise CourseError(f"The ridge is {ridge}; give 0 (none) or a positive number.")
+    if not ridge:
+        return directions
+    gram = directions @ directions.T
+    return unit(np.linalg.solve((gram + ridge * np.eye(len(gram))) / (1 + ridge), directions))
 
 
 def unit(rows):
@@ -199,8 +241,8 @@ class Axes:
     """The axes of one generator. names: k attributes. directions: unit rows, float64 (k, d).
 
     space: 'z' (steps in degrees on the sphere) or 'w' (steps along a straight line, in `unit`s: the standard deviation of a
-    coordinate of w). method, count, seed: how they were found. weights_sha256, network_sha256: of the generator they belong
-    to, and of the attribute network. generator_name, network_name: what people call them.
+    coordinate of w). method, count, seed, ridge and precision: how they were found. weights_sha256, network_sha256: of the generator
+    they belong to, and of the attribute network. generator_name, network_name: what people call them.
     """
 
     names: tuple
@@ -214,6 +256,8 @@ class Axes:
     network_sha256: str
     generator_name: str = ""
     network_name: str = ""
+    ridge: float = 0.0
+    precision: str = "float32"
 
     def numbers(self, names):
         """Return the row numbers of `names`; raise `CourseError` for an unknown one."""

@@ -12,7 +12,7 @@ from gan_course.layers import fitted
 from gan_course.metrics.distances import cosines
 from gan_course.models import attributes
 
-BATCH = 50  # faces at once
+BATCH = 20  # faces at once: a walk ends for most faces soon, and the last few are filled up to so many
 
 
 class Look:

@@ -1,6 +1,5 @@
 """A face, a slider and a lock for each of its attributes: `gan_course.latent.axes` to play with."""
 
-import io
 import json
 import time
 from dataclasses import dataclass, field, replace
@@ -9,7 +8,6 @@ from pathlib import Path
 import anywidget
 import numpy as np
 import traitlets
-from PIL import Image
 
 from gan_course import show
 from gan_course.errors import CourseError, whole_number
@@ -40,29 +38,27 @@ SCRIPT = """
 function render({ model, el }) {
   const row = document.createElement("div");
   row.style = "display: flex; gap: 8px";
-  const [start, face] = ["start", "face"].map((name) => {
-    const img = document.createElement("img");
-    img.style = "image-rendering: pixelated; user-select: none; touch-action: none";
-    img.draggable = false;
-    row.append(img);
-    return img;
+  const [start, face] = ["start", "face"].map(() => {
+    const canvas = document.createElement("canvas");
+    canvas.style = "image-rendering: pixelated; user-select: none; touch-action: none";
+    canvas.setAttribute("role", "img");
+    row.append(canvas);
+    return canvas;
   });
   face.tabIndex = 0;
   face.title = "press and hold, or hold the space bar: the face at the start";
-  const urls = {};
-  const load = (name) => {
-    const old = urls[name];
-    urls[name] = URL.createObjectURL(new Blob([model.get(name)], { type: "image/png" }));
-    if (old) URL.revokeObjectURL(old);
-  };
   let held = false;
+  const draw = (canvas, name) => {
+    const side = model.get("side"), { buffer, byteOffset, byteLength } = model.get(name);
+    canvas.width = canvas.height = side;
+    canvas.style.width = canvas.style.height = model.get("size") + "px";
+    canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(buffer, byteOffset, byteLength), side, side), 0, 0);
+    canvas.setAttribute("aria-label", name === "start" ? "the face at the start" : model.get("words"));
+  };
   const paint = () => {
-    start.src = urls.start;
-    face.src = held ? urls.start : urls.face;
-    start.alt = "the face at the start";
-    face.alt = held ? start.alt : model.get("words");
+    draw(start, "start");
+    draw(face, held ? "start" : "face");
     start.style.display = model.get("beside") ? "" : "none";
-    for (const img of [start, face]) img.width = img.height = model.get("size");
   };
   const hold = (on) => (event) => {
     if (event.key !== undefined && event.key !== " ") return;
@@ -73,25 +69,27 @@ function render({ model, el }) {
   face.onpointerdown = face.onkeydown = hold(true);
   face.onpointerup = face.onpointerleave = face.onpointercancel = face.onkeyup = hold(false);
   face.onblur = hold(false);
-  const changed = (name) => () => { load(name); paint(); };
-  const listeners = { "change:face": changed("face"), "change:start": changed("start"), "change:beside": paint, "change:words": paint };
-  for (const [event, act] of Object.entries(listeners)) model.on(event, act);
-  load("start");
-  load("face");
+  const events = ["face", "start", "words", "beside"].map((name) => `change:${name}`);
+  for (const event of events) model.on(event, paint);
   paint();
   el.append(row);
-  return () => { for (const [event, act] of Object.entries(listeners)) model.off(event, act); };
+  return () => { for (const event of events) model.off(event, paint); };
 }
 export default { render };
 """
 
 
 class Face(anywidget.AnyWidget):
-    """A picture that shows another one while it is pressed. face, start: PNG bytes. beside: also show the start. words: alt text."""
+    """A picture that shows another one while it is pressed.
+
+    face, start: the bytes of square pictures, RGBA, of `side` x `side` pixels: no PNG, so the page shows them at once. beside:
+    also show the start. size: on screen. words: alternative text.
+    """
 
     _esm = SCRIPT
     face = traitlets.Bytes().tag(sync=True)
     start = traitlets.Bytes().tag(sync=True)
+    side = traitlets.Int(64).tag(sync=True)
     beside = traitlets.Bool(False).tag(sync=True)
     size = traitlets.Int(256).tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)
@@ -256,9 +254,15 @@ class FaceEditor:
         narrow = widgets.Layout(width="36px")
 
         def refresh():
-            """Bring every control in line with the state, and draw once."""
-            busy[0] = True  # what is set here must not count as a change
+            """Draw once, and bring every control in line with the state."""
             state, (_, left) = self.state, self.axes.locked(self.state.locked)
+            pictures = self.pictures()
+            start, edited = (np.pad(p, ((0, 0), (0, 0), (0, 1)), constant_values=255).tobytes() for p in pictures)
+            moved = ", ".join(f"{n.replace('_', ' ')} {a:+g}" for n, a in state.amounts.items())
+            with face.hold_sync():  # one message, and the first: the controls may come a little later
+                face.words, face.side = f"a generated face, {moved or 'as at the start'}", pictures.shape[1]
+                face.start, face.face = start, edited
+            busy[0] = True  # what is set here must not count as a change
             for name, (minus, slider, plus, lock) in rows.items():
                 slider.value, lock.value = state.amounts.get(name, 0.0), name in state.locked
                 lock.icon = "lock" if lock.value else "unlock"
@@ -271,12 +275,6 @@ class FaceEditor:
             if layers:
                 layers.value = state.layers or (layers.min, layers.max)
             busy[0] = False
-            start, edited = (self._png(picture) for picture in self.pictures())
-            moved = ", ".join(f"{n.replace('_', ' ')} {a:+g}" for n, a in state.amounts.items())
-            face.words = f"a generated face, {moved or 'as at the start'}"
-            if face.start != start:
-                face.start = start
-            face.face = edited
 
         def act(function):
             """Return a handler that changes the state and then draws; mistakes are told below the face."""
@@ -353,8 +351,3 @@ class FaceEditor:
         ]
         right = [tabs, strength, *([layers] if layers else [])]
         return widgets.HBox([widgets.VBox([face, said, *buttons]), widgets.VBox(right)])
-
-    def _png(self, picture):
-        data = io.BytesIO()
-        Image.fromarray(picture).save(data, "PNG", compress_level=1)  # quick; the page enlarges it
-        return data.getvalue()
