@@ -10,8 +10,9 @@
 All test faces in every direction, once (`metrics.measure_edits`); the means over directions. CPU time (of all threads) and not
 time on the clock, so that other work on the machine does not decide; compiling is counted.
 
---axis: faces are projected into w of `stylegan-toon-64` (150 steps), and walk along the axis of the attribute. It goes as far
-as reaches the target most often, by the judge itself: a favour that L2M-GAN does not get. No training is needed here.
+--axis: faces are projected into w+ of `stylegan-toon-64` (150 steps from the encoder's guess), and walk along the axis of the
+attribute (difference of the means, ridge dual). It goes as far as reaches the target most often, by the judge itself: a favour that
+L2M-GAN does not get. No training is needed here.
 --speed: one edit of one face, milliseconds on the clock.
 --unseen: how a network edits faces that are not of its kind, such as another drawing style (--style draws them into the folder
 first) or photographs: see `unseen.py`. --data: any folder of faces with the attributes that the network edits. Never commit a sheet of
@@ -53,7 +54,7 @@ WAYS = {
     "high-pass skips": dict(skip="high_pass"),
 }
 COLUMNS = ("target", "real", "kept", "kept_free", "error", "identity", "frechet", "unedited", "floor", "spearman")
-UNITS = (1, 2, 3, 4, 6)  # of w, along an axis
+UNITS = (1, 2, 3, 4, 6, 8, 12)  # of w, along an axis
 
 
 class Until(keras.callbacks.Callback):
@@ -89,7 +90,8 @@ def train(way, options, seed):
 def axis(options):
     """Print how well faces are edited by a projection and the axes of lesson 07, direction by direction."""
     generator, (steer, names) = pretrained.load("stylegan-toon-64"), attribute_network("attributes-toon-steer")
-    found, judge = find_axes(generator, steer, names, space="w", count=6000), edits.Judge("attributes-toon-judge")
+    found = find_axes(generator, steer, names, space="w", method="means", ridge=1.0)
+    encoder, judge = pretrained.load("encoder-toon-64"), edits.Judge("attributes-toon-judge")
     edited = domains.attributes_of(options.attributes)
     columns = [judge.attributes.index(name) for name in edited]
     others = [i for i in range(len(judge.attributes)) if i not in columns]
@@ -98,9 +100,9 @@ def axis(options):
     print("projected", "error", "kept", "identity", sep="\t")
     for d, kind in enumerate(kinds):
         faces = pictures[of == d][: options.axis]
-        projected = project(
-            generator, faces.astype("float32") / 127.5 - 1, features=feature_extractor(steer), space="w"
-        )
+        given = faces.astype("float32") / 127.5 - 1
+        guess = backend.to_numpy(encoder(given))
+        projected = project(generator, given, features=feature_extractor(steer), space="w+", start=guess)
         (before, features), (now, near) = judge(faces), judge(show.to_uint8(projected.pictures))
         numbers = (
             edits.reconstruction_error(faces, show.to_uint8(projected.pictures)),

@@ -31,7 +31,7 @@ from gan_course.training.classifier import attribute_network
 
 TOGETHER = 50  # faces in one search
 EDITS = {"toon": ("Smiling", "Eyeglasses", "Male", "Young"), "celeba": ("Smiling", "Male", "Young")}
-STOPS = np.arange(0.25, 8.01, 0.25)  # units of w
+STOPS = np.arange(0.5, 12.01, 0.5)  # units of w
 CHILD = 4  # layers that the child has of its first parent: up to 8x8
 
 
@@ -130,7 +130,7 @@ def measure(options):
             rows[f"{space}, from {begin}"] = row | nearness(generator, look, wanted, faces, w)
             found[space] = w
             print(f"{space}, from {begin}", rows[f"{space}, from {begin}"], flush=True)
-    axes = find_axes(generator, steer, names, space="w", count=6000)
+    axes = find_axes(generator, steer, names, space="w", method="means", ridge=1.0)
     drawn = to_numpy(generator.map(fixed_latent(len(faces), generator.latent_dim, seed=1)))
     chosen = [name for name in EDITS[kind] if name in axes.names]
     edits = {title: walks(axes, look, w, chosen) for title, w in {"drawn": drawn, **found}.items()}

@@ -37,7 +37,7 @@ def grouped(names):
 SCRIPT = """
 function render({ model, el }) {
   const row = document.createElement("div");
-  row.style = "display: flex; gap: 8px";
+  row.style = "display: flex; flex-wrap: wrap; gap: 8px";
   const [start, face] = ["start", "face"].map(() => {
     const canvas = document.createElement("canvas");
     canvas.style = "image-rendering: pixelated; user-select: none; touch-action: none";
@@ -251,7 +251,7 @@ class FaceEditor:
         rows, busy = {}, [False]
         face = Face(size=self.size)
         said = widgets.HTML("press and hold the face to see its start")
-        narrow = widgets.Layout(width="36px")
+        narrow, wide = (widgets.Layout(width=width) for width in ("36px", "46px"))
 
         def refresh():
             """Draw once, and bring every control in line with the state."""
@@ -292,18 +292,20 @@ class FaceEditor:
             return handle
 
         def button(text, function, tooltip, icon=""):
-            made = widgets.Button(description=text, tooltip=tooltip, icon=icon, layout=widgets.Layout(width="auto"))
+            made = widgets.Button(
+                description=text, tooltip=tooltip, icon=icon, layout=widgets.Layout(width="auto", flex="0 0 auto")
+            )
             made.on_click(act(function))
             return made
 
         def row(name):
             """A line of the table: name, minus, slider, plus, lock."""
             label = name.replace("_", " ")
-            slider = widgets.FloatSlider(0, min=-self.most, max=self.most, step=step / 5, readout_format="+g")
+            slider = widgets.FloatSlider(0, min=-self.most, max=self.most, step=step / 5, readout_format="+.1f")
             minus, plus = (
                 widgets.Button(description=sign, tooltip=f"{label} {sign}", layout=narrow) for sign in ("-", "+")
             )
-            lock = widgets.ToggleButton(False, icon="unlock", tooltip=f"lock {label}", layout=narrow)
+            lock = widgets.ToggleButton(False, icon="unlock", tooltip=f"lock {label}", layout=wide)
             slider.observe(act(lambda change: self.set(name, change["new"])), "value")
             minus.on_click(act(lambda _: self.set(name, self.state.amounts.get(name, 0.0) - strength.value)))
             plus.on_click(act(lambda _: self.set(name, self.state.amounts.get(name, 0.0) + strength.value)))
