@@ -80,11 +80,11 @@ def measure(changes, browser, promptly):
                 page.locator(".jp-Notebook .jp-Cell").first.click(timeout=600_000)
                 page.keyboard.press("Shift+Enter")
                 page.locator(FACE).wait_for(timeout=1_200_000)
-                for _ in range(5):  # the first pictures compile the network
+                for _ in range(20):  # the first pictures compile the network and the page's script
                     page.evaluate(PRESS, FACE)
                 times = []
                 for i in range(changes):
-                    if i % 30 == 29:  # back from the end of the slider
+                    if i % 30 == 0:  # back from the end of the slider
                         page.get_by_role("button", name="reset").click()
                         page.wait_for_timeout(1000)
                     times.append(page.evaluate(PRESS, FACE))

@@ -262,6 +262,7 @@ class FaceEditor:
             with face.hold_sync():  # one message, and the first: the controls may come a little later
                 face.words, face.side = f"a generated face, {moved or 'as at the start'}", pictures.shape[1]
                 face.start, face.face = start, edited
+            time.sleep(0.001)  # the thread that sends gets its turn now, not after the loop
             busy[0] = True  # what is set here must not count as a change
             for name, (minus, slider, plus, lock) in rows.items():
                 slider.value, lock.value = state.amounts.get(name, 0.0), name in state.locked
