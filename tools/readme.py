@@ -80,6 +80,11 @@ def times(notebook, name):
     return form.minutes(notebook, form.words(name), record.get("minutes", 0), record.get("core_minutes", 0))
 
 
+def whole(parts):
+    """Return the sum of minutes, each rounded as in the head of a lesson, so that the tables agree."""
+    return sum(round(x) for x in parts)
+
+
 def lesson_table():
     measured, used = results(), []
     rows = ["| lesson | what you do | core path | all | " + " | ".join(f"`{p}`" for p in PROFILES) + " | |"]
@@ -89,7 +94,7 @@ def lesson_table():
         records = [measured.get((name, profile)) for profile in PROFILES]
         used += [r for r in records if r]
         costs = [cost(r) if r else "-" for r in records]
-        people = [f"{sum(t):.0f} min" for t in times(read(ROOT / path), name).values()]
+        people = [f"{whole(t)} min" for t in times(read(ROOT / path), name).values()]
         if not name[0].isdigit():
             people[0] = "-"  # an appendix
         cells = [f"[{form.label(name)}]({path})", form.words(name)["what"], *people, *costs, badge(path)]
@@ -126,7 +131,7 @@ def sessions():
         "|---|---|---|---|---|",
     ]
     for number, name in sorted(numbered().items()):
-        session, total = number or "before", round(sum(core_minutes(number)))
+        session, total = number or "before", whole(core_minutes(number))
         record = results().get((name, "laptop"))
         link = f"[{form.label(name)}](notebooks/{name}.ipynb)"
         left = f"{form.CORE_MINUTES - total} min" if number else "-"
@@ -162,7 +167,7 @@ def core_path(number):
     ]
     return "\n".join(
         [
-            f"<details>\n<summary>Core path: {sum(core_minutes(number)):.0f} minutes, section by section</summary>\n",
+            f"<details>\n<summary>Core path: {whole(core_minutes(number))} minutes, section by section</summary>\n",
             "| section | read | do |\n|---|---|---|",
             *table,
             f"\nThe machine, in the core path: {measured}.\n\n</details>\n",
