@@ -39,7 +39,7 @@ def test_the_minutes_of_a_core_path_are_those_of_its_sections():
         reading, machine, doing = readme.core_minutes(number)
         assert sum(int(do or 0) for _, do in table) == doing
         assert sum(float(words) for words, _ in table) == pytest.approx(reading, abs=0.05 * len(table))
-        assert f"{reading + machine + doing:.0f} minutes" in readme.core_path(number)
+        assert f"{readme.whole((reading, machine, doing))} minutes" in readme.core_path(number)
 
 
 def test_a_day_of_the_workshop_has_its_breaks(monkeypatch):
