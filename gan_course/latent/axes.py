@@ -62,6 +62,7 @@ def find_axes(
     An attribute that never changes has no axis; it is left out, and a `CourseWarning` names it. Raises `CourseError` for
     wrong values.
     """
+    _checked_ridge(ridge)  # before the long work
     codes, logits = label(generator, network, space=space, count=count, seed=seed, precision=precision)
     directions = dual(fit(codes, logits, method), ridge)
     has = directions.any(axis=1)
@@ -145,6 +146,12 @@ def fit(codes, logits, method="linear"):
     return unit(slopes)
 
 
+def _checked_ridge(ridge):
+    if not (np.isfinite(ridge) and ridge >= 0):
+        raise CourseError(f"The ridge is {ridge}; give 0 (none) or a positive number.")
+    return ridge
+
+
 def dual(directions, ridge):
     """Return unit axes (k, d) that leave the others alone a little: a soft lock of all other axes at once.
 
@@ -154,9 +161,7 @@ def dual(directions, ridge):
     neighbours; a large one leaves the axes as they are. Raises `CourseError` for a negative number.
     """
     directions = np.asarray(directions, "float64")
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise CourseError(f"The ridge is {ridge}; give 0 (none) or a positive number.")
-    if not ridge:
+    if not _checked_ridge(ridge):
         return directions
     gram = directions @ directions.T
     return unit(np.linalg.solve((gram + ridge * np.eye(len(gram))) / (1 + ridge), directions))
