@@ -279,11 +279,14 @@ def times(options, name):
     network, _ = attribute_network(f"attributes-{options.kind}-steer")
     axes.label(generator, network, count=50)  # compiles
 
-    clock, stages, wall = time.process_time, {}, {}
-    for precision in axes.PRECISIONS[::-1]:  # float32 last: its codes are fitted
+    clock, stages, wall, told = time.process_time, {}, {}, {}
+    for precision in axes.PRECISIONS:
         begin, start = clock(), time.perf_counter()
-        codes, logits = axes.label(generator, network, count=options.count, precision=precision)
+        told[precision] = axes.label(generator, network, count=options.count, precision=precision)
         stages[f"draw and tell, {precision}"], wall[precision] = clock() - begin, round(time.perf_counter() - start, 1)
+    codes, logits = told["float32"]
+    half = told["mixed_bfloat16"][1]
+    cosines = row_cosines(axes.fit(codes, logits), axes.fit(codes, half))
     for method in axes.METHODS:
         begin = clock()
         axes.fit(codes, logits, method)
@@ -308,6 +311,8 @@ def times(options, name):
     ours = stages["draw and tell, float32"] + stages["fit, linear"]
     return {"count": options.count, "attributes": logits.shape[1], "seconds_are": "CPU time of all threads",
             "seconds_on_the_clock": wall,
+            "bfloat16": {"other_decisions": round(float(((logits > 0) != (half > 0)).mean()), 5),
+                         "least_cosine_of_an_axis": round(float(cosines[cosines > 0].min()), 5)},
             "ours": {k: round(v, 2) for k, v in stages.items()}, "official": {k: round(v, 1) for k, v in official.items()},
             "quicker": round(sum(official.values()) / ours, 1)}  # fmt: skip
 
