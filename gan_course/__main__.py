@@ -583,7 +583,7 @@ def _add_systems(models):
         p.add_argument(
             "--start-from",
             metavar="RUN|NAME",
-            help="begin a new run with the averaged weights of another, or of shipped ones, instead of random ones",
+            help="begin a new run with the averaged weights of another (and its discriminator), or of shipped ones, instead of random ones",
         )
         p.add_argument(
             "--data-changed", action="store_true", help="go on with a run although its faces are not those of before"

@@ -53,11 +53,12 @@ def called(network):
 
 @dataclass(frozen=True)
 class Found:
-    """What a RUN|NAME stands for: a trained network, its configuration, and what to write down about it."""
+    """What a RUN|NAME stands for: a trained network, its configuration, what to write down about it, and a run's trainer."""
 
     network: object
     config: object
     about: dict
+    trainer: object = None
 
     def sample(self, count, seed=0, psi=1.0, texts=None):
         """Return `count` pictures, uint8. psi: of StyleGAN's truncation; other networks have only 1.
@@ -92,7 +93,7 @@ def find(target):
     if (path / "settings.json").exists():
         trainer, config_of_run = runs.load_run(path)
         about = {"kind": "run", "name": path.resolve().name, "step": trainer.step}
-        return Found(trainer.averages[0][0], config_of_run, about)
+        return Found(trainer.averages[0][0], config_of_run, about, trainer)
     name = str(target)
     if path.exists() and name not in index():
         raise CourseError(

@@ -149,8 +149,8 @@ def _same_kind(config, found):
 def _begin_with(trainer, start):
     """Give the trained networks that are averaged, and their averages, the weights of another; return one sentence on it.
 
-    Where shapes differ (the layers that know the domains, of an editor of other domains) the fresh weights stay. The other player
-    is fresh as well: shipped weights hold no discriminator.
+    Where shapes differ (the layers that know the domains, of an editor of other domains) the fresh weights stay. The
+    discriminator of a run comes too, if it has the same layers; shipped weights hold none, so there it is fresh.
     """
     network, name = start.network, start.about["name"]
     taken = total = 0
@@ -167,7 +167,13 @@ def _begin_with(trainer, start):
         raise CourseError(
             f"Most layers of {name} have another size than the run's; give the same --width and --resolution."
         )
-    return f"The run begins with {name}: {taken // 2} of {total // 2} arrays of weights fit."
+    said = f"The run begins with {name}: {taken // 2} of {total // 2} arrays of weights fit"
+    old, new = (getattr(t, "discriminator", None) for t in (start.trainer, trainer))
+    if old is None or [w.shape for w in old.weights] != [w.shape for w in new.weights]:
+        return f"{said}. The discriminator is fresh."
+    for weight, found in zip(new.weights, old.weights, strict=True):
+        weight.assign(found)
+    return f"{said}, and so does its discriminator."
 
 
 def _short(value):

@@ -5,6 +5,8 @@ output per attribute. Its scores judge what a generator drew, and its last hidde
 which faces with the same visible properties lie close together.
 """
 
+from itertools import pairwise
+
 import keras
 from keras import layers
 
@@ -53,6 +55,15 @@ def _block(x, channels):
     x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.95)(x)
     return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def maps(model):
+    """Return the network up to the maps of its residual blocks: pictures -> [(batch, 16, 16, 2 * width), ...] (for 64x64).
+
+    It shares `model`'s weights. The maps are those after each block's last ReLU, from fine to coarse, never negative.
+    """
+    ends = [relu.output for add, relu in pairwise(model.layers) if isinstance(add, layers.Add)]
+    return keras.Model(model.input, ends, name="maps")
 
 
 def feature_extractor(model):

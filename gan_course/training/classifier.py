@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from gan_course import weights
+from gan_course.data import toon
 from gan_course.data.celeba import open_faces
 from gan_course.data.pipeline import faces, for_fit, load
 from gan_course.errors import CourseError, CourseWarning
@@ -245,6 +246,11 @@ def attribute_network(target):
     network = config.network()
     network.load_weights(weights.file_of(name))
     return network, config.attributes
+
+
+def steering_for(data):
+    """Return the name of the shipped steering network for the faces in the folder `data`."""
+    return f"attributes-{'toon' if toon.is_cartoon(data) else 'celeba'}-steer"
 
 
 def _number(value):

@@ -172,7 +172,7 @@ class EncoderConfig(Config):
         config = super().recipe(**chosen)
         kind = "toon" if toon.is_cartoon(config.data) else "celeba"
         generator = f"stylegan-{kind}-64" if config.generator == "auto" else config.generator
-        steering = f"attributes-{kind}-steer" if config.steering == "auto" else config.steering
+        steering = classifier.steering_for(config.data) if config.steering == "auto" else config.steering
         known = config_of(generator)
         sizes = dict(resolution=known.resolution, layers=layer_count(known.resolution), latent_dim=known.latent_dim)
         return replace(config, generator=generator, steering=steering, **sizes)

@@ -1,6 +1,6 @@
 """Two players, one `fit`: the training engine of the course's GANs, and the DCGAN's configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import keras
@@ -11,7 +11,9 @@ from gan_course.backend import Tape, no_gradient, replicas
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
 from gan_course.models import dcgan
+from gan_course.models.features import FeatureDiscriminator
 from gan_course.training import augment as augmentation
+from gan_course.training import classifier
 from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, option, require
 
 # Layers whose output for one picture does not depend on the others in the batch.
@@ -73,6 +75,8 @@ class GAN(Trainer):
         d_every, g_every: the discriminator moves on every `d_every`-th step, the generator on every `g_every`-th.
             WGAN's 'five critic steps' is g_every=5.
         ema_decay: decay of the averaged weights at the end of its ramp min(ema_decay, (1 + step) / (10 + step)).
+        second: another discriminator that scores as well, such as `gan_course.models.features.FeatureDiscriminator`: pictures
+            -> scores (batch, 1). The losses are the means over both scores, and R1 is that of their sum.
         seed: of the latent vectors. The same seed, data and machine give the same weights on a CPU, as a rule bit for
             bit. (Of 15,614 pairs of short WGAN-GP trainings one differed, by 0.02; why is not known.) Another CPU or a
             GPU rounds differently.
@@ -105,6 +109,7 @@ class GAN(Trainer):
         d_every=1,
         g_every=1,
         ema_decay=0.998,
+        second=None,
         seed=0,
         name="gan",
     ):
@@ -119,11 +124,15 @@ class GAN(Trainer):
         require("augment_p", augment_p, (lambda value: 0 <= value <= 1, "a probability from 0 to 1"))
         if min(d_every, g_every) > 1:
             raise CourseError(f"d_every is {d_every} and g_every is {g_every}; one of them must be 1.")
+        if second is not None and gp_weight:
+            raise CourseError(
+                "WGAN-GP's penalty asks for one discriminator; set gp_weight to 0, or leave out the second."
+            )
         self.adversarial = losses.adversarial_loss(loss)
         if smoothing and not self.adversarial.probabilities:
             raise CourseError(f"The loss {loss} has no labels to smooth; set smoothing to 0 or choose non_saturating.")
         self.generator = generator
-        self.discriminator = discriminator
+        self.discriminator, self.second = discriminator, second
         self.latent_dim = sampling.latent_dim(generator)
         self.conditional = bool(sampling.condition_dim(generator))
         self.smoothing = smoothing
@@ -143,7 +152,7 @@ class GAN(Trainer):
 
     @property
     def players(self):
-        return {"g": [self.generator], "d": [self.discriminator]}
+        return {"g": [self.generator], "d": [self.discriminator, *([self.second] if self.second else [])]}
 
     @property
     def averages(self):
@@ -166,10 +175,11 @@ class GAN(Trainer):
         picture is D's times (dL_G/ds) / (dL_D/ds), one number per picture: no second pass for ds/dx. This holds
         where a score depends on its own picture only (no batch norm in D) or the ratio is the same for all scores
         ('wasserstein' and 'minimax': -1), for losses whose ratio is finite, and where both losses are
-        scaled alike, and where both players move. Elsewhere the tape is asked twice, with the same result but slower.
+        scaled alike, where both players move, and D is one network. Elsewhere the tape is asked twice, with the same result but slower.
         """
         return (
             self.adversarial.ratio is not None
+            and self.second is None
             and self.d_every == self.g_every == 1
             and (self.adversarial.name in ("wasserstein", "minimax") or scores_each_picture_alone(self.discriminator))
             and not isinstance(self.d_optimizer, keras.optimizers.LossScaleOptimizer)
@@ -241,8 +251,13 @@ class GAN(Trainer):
         return self.score(real, condition), self.score(fake, condition)
 
     def score(self, pictures, condition):
-        """Return D's scores (batch, 1)."""
-        return self.discriminator(pictures if condition is None else [pictures, condition], training=True)
+        """Return D's scores (batch, 1), with a second discriminator (batch, 2)."""
+        scores = self.discriminator(pictures if condition is None else [pictures, condition], training=True)
+        return self.with_second(scores, pictures)
+
+    def with_second(self, scores, pictures):
+        """Return D's scores and, beside them, those of the second discriminator, if there is one."""
+        return scores if self.second is None else ops.concatenate([scores, self.second(pictures)], axis=-1)
 
     def losses(self, real_scores, fake_scores):
         """Return (D's loss, what is added to it and not logged, G's loss)."""
@@ -319,6 +334,15 @@ class GANConfig(Config):
     ema_decay: float = option(0.999, "decay of the averaged weights")
     augment: str = option("", "changes to all that the discriminator sees, such as translation,colour,cutout")
     augment_p: float = option(1.0, "probability of each change", FROM_0, steered=True)
+    steering: str = option(
+        "none",
+        "attribute network through which a second discriminator looks: a name, a folder, none; auto: that of the cartoons or CelebA",
+    )
+
+    @classmethod
+    def recipe(cls, **chosen):
+        config = super().recipe(**chosen)
+        return replace(config, steering=classifier.steering_for(config.data)) if config.steering == "auto" else config
 
     def network(self):
         """Return an untrained generator."""
@@ -329,10 +353,13 @@ class GANConfig(Config):
         raise NotImplementedError
 
     def gan_options(self):
-        """Return the arguments of `GAN` that are hyperparameters."""
+        """Return the arguments of `GAN` that are hyperparameters, and the second discriminator."""
         names = ("loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "seed")
         names += ("augment", "augment_p")
-        return {name: getattr(self, name) for name in names}
+        second = None
+        if self.steering != "none":
+            second = FeatureDiscriminator(classifier.attribute_network(self.steering)[0], self.resolution)
+        return {name: getattr(self, name) for name in names} | {"second": second}
 
     def trainer(self):
         gan = GAN(self.network(), self.discriminator(), **self.gan_options())

@@ -10,7 +10,6 @@ from keras import ops
 from gan_course import losses, show, weights
 from gan_course.backend import Tape, no_gradient, to_numpy
 from gan_course.data import domains as domains_of_faces
-from gan_course.data import toon
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
 from gan_course.layers import fitted
@@ -340,7 +339,7 @@ class L2MConfig(Config):
         edited = domains_of_faces.attributes_of(config.attributes)
         names, steering = domains_of_faces.names_of(source, config.attributes), config.steering
         if steering == "auto":
-            steering = f"attributes-{'toon' if toon.is_cartoon(config.data) else 'celeba'}-steer"
+            steering = classifier.steering_for(config.data)
             steering = steering if steering in weights.index() and source.attributes is not None else "none"
         keep = []
         if steering != "none":

@@ -143,7 +143,8 @@ class TextToFaceGAN(GrowingGAN):
         d = self.discriminator
         psi = self.generator.encoder(condition.numbers) if self.tuned else condition.psi
         maps = d.maps(real)
-        right, made = d.head(maps, psi), d.head(d.maps(fake), psi)
+        right = self.with_second(d.head(maps, psi), real)
+        made = self.with_second(d.head(d.maps(fake), psi), fake)
         if not self.mismatch:
             return right, made
         return right, made, d.head(maps, ops.take(psi, condition.wrong, axis=0))
