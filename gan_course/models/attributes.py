@@ -5,8 +5,6 @@ output per attribute. Its scores judge what a generator drew, and its last hidde
 which faces with the same visible properties lie close together.
 """
 
-from itertools import pairwise
-
 import keras
 from keras import layers
 
@@ -62,7 +60,9 @@ def maps(model):
 
     It shares `model`'s weights. The maps are those after each block's last ReLU, from fine to coarse, never negative.
     """
-    ends = [relu.output for add, relu in pairwise(model.layers) if isinstance(add, layers.Add)]
+    ends = [
+        relu.output for add, relu in zip(model.layers, model.layers[1:], strict=False) if isinstance(add, layers.Add)
+    ]
     return keras.Model(model.input, ends, name="maps")
 
 

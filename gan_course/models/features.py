@@ -6,8 +6,6 @@ features only; Kumari et al. 2022 ("Ensembling off-the-shelf models for GAN trai
 usual one, which here stays as well: what the features do not show, such as grain, only pixels can tell.
 """
 
-from functools import partial
-
 import keras
 from keras import ops
 
@@ -40,7 +38,8 @@ class FeatureDiscriminator(keras.Model):
             )
         network.trainable = False
         seen = attributes.maps(network)
-        self.maps = partial(seen, training=False)  # an attribute with the network itself would count among the weights
+        # A function: an attribute with the network itself would count among the weights.
+        self.maps = lambda pictures: seen(pictures, training=False)
         self.look, self.down, before = [], [], 0
         for _, size, _, channels in seen.output_shape:
             self.look.append(self._build(EqualisedConv2D(width), size, size, channels + before))
