@@ -195,10 +195,8 @@ def test_a_run_begins_with_the_weights_of_another(made, face_folder, tmp_path, c
     said = f"The run begins with {made.name}: {count} of {count} arrays of weights fit, and so does its discriminator"
     assert said in capsys.readouterr().out
     first, second = (runs.load_run(folder)[0] for folder in (made, new))
-    learned = [i for i, weight in enumerate(second.discriminator.weights) if weight.trainable]
-    for i in learned:
-        old, weight = (t.discriminator.weights[i].numpy() for t in (first, second))
-        assert abs(old - weight).max() < 1e-6
+    pairs = zip(first.discriminator.trainable_weights, second.discriminator.trainable_weights, strict=True)
+    assert all(abs(old.numpy() - weight.numpy()).max() < 1e-6 for old, weight in pairs)
     learned = [i for i, weight in enumerate(second.generator.weights) if weight.trainable]  # others are statistics
     for network in (second.generator, second.ema_generator):
         assert learned and all(

@@ -12,7 +12,7 @@ from keras import ops
 from gan_course.errors import CourseError
 from gan_course.layers import EqualisedConv2D, EqualisedDense, MinibatchStdDev, downsample, upsample
 from gan_course.models import attributes
-from gan_course.models.growing import active
+from gan_course.models.growing import active, built
 
 
 class FeatureDiscriminator(keras.Model):
@@ -42,19 +42,15 @@ class FeatureDiscriminator(keras.Model):
         self.maps = lambda pictures: seen(pictures, training=False)
         self.look, self.down, before = [], [], 0
         for _, size, _, channels in seen.output_shape:
-            self.look.append(self._build(EqualisedConv2D(width), size, size, channels + before))
+            self.look.append(built(EqualisedConv2D(width), size, size, channels + before))
             if size != seen.output_shape[-1][1]:
-                self.down.append(self._build(EqualisedConv2D(width, resample="down"), size, size, width))
+                self.down.append(built(EqualisedConv2D(width, resample="down"), size, size, width))
             before = width
-        self.deviation = self._build(MinibatchStdDev(group_size), size, size, width)
-        self.last = self._build(EqualisedConv2D(2 * width), size, size, width + 1)
-        self.dense = self._build(EqualisedDense(2 * width), size * size * 2 * width)
-        self.score = self._build(EqualisedDense(1, gain=1.0, dtype="float32"), 2 * width)
+        self.deviation = built(MinibatchStdDev(group_size), size, size, width)
+        self.last = built(EqualisedConv2D(2 * width), size, size, width + 1)
+        self.dense = built(EqualisedDense(2 * width), size * size * 2 * width)
+        self.score = built(EqualisedDense(1, gain=1.0, dtype="float32"), 2 * width)
         self.built = True
-
-    def _build(self, layer, *shape):
-        layer.build((None, *shape))
-        return layer
 
     def call(self, pictures):
         # (`ops.image.resize` has no second derivative in TensorFlow, and R1 needs one.)

@@ -19,6 +19,12 @@ def active(x):
     return ops.leaky_relu(x, negative_slope=0.2)
 
 
+def built(layer, *shape):
+    """Return `layer` with its weights, made for (batch, *shape): copies, saved weights and optimisers need them from the start."""
+    layer.build((None, *shape))
+    return layer
+
+
 def _is_number(alpha):
     return isinstance(alpha, (int, float))
 
@@ -89,10 +95,7 @@ class Growing(keras.Model):
     def _rgb_in_use(self, rgb):
         return rgb[self.level - 2 - self.fading : self.level - 1]
 
-    def _build(self, layer, *shape):
-        # Built at once: copies, saved weights and optimisers need all levels from the start.
-        layer.build((None, *shape))
-        return layer
+    _build = staticmethod(built)
 
     def export(self, *args, input_signature=None, **kwargs):
         """Write the network at its present level for other programs, as `keras.Model.export` (format='onnx', ...)."""
