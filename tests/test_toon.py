@@ -123,13 +123,14 @@ def test_killed_render_goes_on(folder, tmp_path):
     out = tmp_path / "toon"
     code = f"from gan_course.data import toon; toon.render({str(out)!r}, count=40, seed=3, workers=1)"
     child = subprocess.Popen([sys.executable, "-c", code], cwd=toon.settings.ROOT)
-    limit = time.monotonic() + 30
-    while len(list((out / toon.IMAGES).glob("*.jpg") if out.exists() else ())) < 8:
+    limit = time.monotonic() + 120  # a busy machine imports slowly
+    done = "[0-9]*.jpg"  # an image that is being written has a name that begins with a dot, which * matches too
+    while len(list((out / toon.IMAGES).glob(done) if out.exists() else ())) < 8:
         assert time.monotonic() < limit and child.poll() is None
         time.sleep(0.002)
     child.kill()
     child.wait()
-    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (out / toon.IMAGES).glob("*.jpg")}
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (out / toon.IMAGES).glob(done)}
     assert 8 <= len(before) < 40
     for _, data in before.values():
         Image.open(io.BytesIO(data)).load()  # whole
