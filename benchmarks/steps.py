@@ -36,8 +36,8 @@ import numpy as np
 SYSTEMS = {
     "l2m": ("l2m-toon-64", {}),
     "text": ("t2f-toon-64", {}),
-    "stylegan": ("stylegan-toon-64", {}),
-    "stylegan, the paper's": ("stylegan-toon-64", dict(style="adain", d_network="stylegan")),
+    "stylegan": ("stylegan-toon-64", dict(steering="none")),  # the light discriminator alone
+    "stylegan, the paper's": ("stylegan-toon-64", dict(style="adain", d_network="stylegan", steering="none")),
 }
 WAYS = {"torch": {}, "torch_fused": dict(fused=True), "torch_usual": dict(usual=True)}
 COUNT = 16  # steps taken before the one that is checked: R1's turn, and the price of the cloud is not 0
