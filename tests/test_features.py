@@ -99,7 +99,7 @@ GROWN = dict(start=8, fade_images=16, stable_images=16, max_batch=8)
 @pytest.mark.parametrize("model", ["dcgan", "stylegan", "text"])
 def test_a_run_with_it_resumes_with_the_same_bits(model, face_folder, tmp_path):
     small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, epoch=3)
-    small |= {"dcgan": {}, "text": GROWN | dict(reading_steps=2)}.get(model, GROWN | dict(mapping=2))
+    small |= {"dcgan": {}, "text": dict(start=16, reading_steps=2), "stylegan": GROWN | dict(mapping=2)}[model]
     small |= dict(model=model, data=str(face_folder), steering="auto", say=lambda text: None)
     whole = runs.train(tmp_path / "whole", steps=6, **small)
     runs.train(tmp_path / "parts", steps=3, **small)
