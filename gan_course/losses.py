@@ -93,6 +93,16 @@ def _squared_norms(gradients):
     return ops.sum(ops.square(gradients), axis=tuple(range(1, len(gradients.shape))))
 
 
+def missed(logits, told):
+    """Return the cross-entropy of logits (batch, attributes) against what is told, in -1 (absent), 0 (not told) and 1 (present).
+
+    mean over all that is told of  softplus(-told * logit)
+    """
+    told = ops.cast(told, "float32")
+    each = ops.abs(told) * ops.softplus(-told * logits)
+    return ops.sum(each) / ops.maximum(ops.sum(ops.abs(told)), 1.0)
+
+
 def r1_penalty(gradients):
     """Return R1 = mean over the batch of ||dD(x)/dx||^2 (Mescheder et al. 2018, equation 9).
 

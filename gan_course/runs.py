@@ -168,12 +168,17 @@ def _begin_with(trainer, start):
             f"Most layers of {name} have another size than the run's; give the same --width and --resolution."
         )
     said = f"The run begins with {name}: {taken // 2} of {total // 2} arrays of weights fit"
-    old, new = (getattr(t, "discriminator", None) for t in (start.trainer, trainer))
-    if old is None or [w.shape for w in old.weights] != [w.shape for w in new.weights]:
-        return f"{said}. The discriminator is fresh."
-    for weight, found in zip(new.weights, old.weights, strict=True):
-        weight.assign(found)
-    return f"{said}, and so does its discriminator."
+    for name, critic in (("discriminator", "discriminator"), ("second", "second discriminator")):
+        old, new = (getattr(t, name, None) for t in (start.trainer, trainer))
+        if new is None:
+            continue
+        if old is None or [w.shape for w in old.weights] != [w.shape for w in new.weights]:
+            said += f". The {critic} is fresh"
+            continue
+        for weight, found in zip(new.weights, old.weights, strict=True):
+            weight.assign(found)
+        said += f", and so does its {critic}"
+    return f"{said}."
 
 
 def _short(value):

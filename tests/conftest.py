@@ -117,6 +117,21 @@ def fetched():
     return fetch
 
 
+@pytest.fixture(scope="module")
+def eagerly():
+    """TensorFlow runs each step as Python: to compile a step of tiny networks takes longer than hundreds of them."""
+    from gan_course import backend
+
+    if backend.NAME != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def refused(capsys):
     """A function that checks the answer to a user's mistake: status 2, one sentence on stderr, nothing else.

@@ -99,6 +99,7 @@ def test_the_rate_falls_at_the_end(trainer_of):
     assert rates == pytest.approx([0.01, 0.01, 0.00525, 0.0005, 0.0005])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_trained_by_the_command_resumed_with_the_same_bits_and_used(face_folder, tmp_path, capsys):
     faces, stylegan_run = str(face_folder), str(tmp_path / "stylegan")
     assert main(["train", "stylegan", "--data", faces, "--out", stylegan_run, *SMALL, "--steps", "4"]) == 0

@@ -53,6 +53,39 @@ def test_it_owns_its_head_only_and_takes_pictures_of_any_size(network):
         FeatureDiscriminator(network, 24)
 
 
+def test_with_a_condition_it_says_whether_a_picture_fits(network, pictures):
+    keras.utils.set_random_seed(2)
+    second = FeatureDiscriminator(network, 16, width=4, condition_dim=3)
+    x, conditions = pictures[:4], np.eye(4, 3, dtype="float32")
+    scores = to_numpy(second([x, conditions]))
+    assert scores.shape == (4, 1) and len(second.trainable_weights) == 2 * 9
+    np.testing.assert_allclose(scores, to_numpy(second.head(second.maps(x), conditions)), rtol=1e-6)
+    other = to_numpy(second([x, conditions[::-1].copy()]))
+    assert (np.abs(scores - other) > 1e-6).all()
+
+
+def test_a_new_discriminator_learns_first_alone(network, pictures):
+    networks = dcgan.build_generator(16, 8, 4, 8), dcgan.build_discriminator(16, 4, 8)
+    gan = GAN(*networks, second=FeatureDiscriminator(network, 16, width=4), d_first=2)
+    gan.compile()
+    parts = gan.generator, gan.ema_generator, gan.discriminator, gan.second
+
+    def weights(part):  # the averaged network has none to train
+        return part.trainable_weights or part.weights
+
+    def moved(steps):
+        before = [[to_numpy(w) for w in weights(part)] for part in parts]
+        gan.fit(pictures[: 8 * steps], batch_size=8, verbose=0)
+        return [
+            any((a != to_numpy(b)).any() for a, b in zip(old, weights(part), strict=True))
+            for old, part in zip(before, parts, strict=True)
+        ]
+
+    assert moved(2) == [False, False, True, True] and moved(1) == [True] * 4
+    with pytest.raises(CourseError, match="d_first is 0.5"):
+        GAN(*networks, d_first=0.5)
+
+
 def test_both_discriminators_learn_and_the_network_does_not(gan, network, pictures):
     frozen = network.get_weights()
     parts = gan.generator, gan.discriminator, gan.second
@@ -97,9 +130,14 @@ GROWN = dict(start=8, fade_images=16, stable_images=16, max_batch=8)
 
 
 @pytest.mark.parametrize("model", ["dcgan", "stylegan", "text"])
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_with_it_resumes_with_the_same_bits(model, face_folder, tmp_path):
     small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, epoch=3)
-    small |= {"dcgan": {}, "text": dict(start=16, reading_steps=2), "stylegan": GROWN | dict(mapping=2)}[model]
+    small |= {
+        "dcgan": {},
+        "text": dict(start=16, reading_steps=2, match=0.5, d_first=1),
+        "stylegan": GROWN | dict(mapping=2),
+    }[model]
     small |= dict(model=model, data=str(face_folder), steering="auto", say=lambda text: None)
     whole = runs.train(tmp_path / "whole", steps=6, **small)
     runs.train(tmp_path / "parts", steps=3, **small)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gan_course import pretrained, runs, systems
+from gan_course import losses, pretrained, runs, systems
 from gan_course.__main__ import main
 from gan_course.backend import keras, to_numpy
 from gan_course.data import captions, toon
@@ -14,6 +14,7 @@ from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
 from gan_course.models import text_to_face
 from gan_course.training import text
+from gan_course.training.classifier import attribute_network
 
 SMALL = dict(words=9, attributes=3, length=6, text_dim=8, embedding=5, condition_dim=4, resolution=8, latent_dim=6,
              base=32, max_width=8)  # fmt: skip
@@ -160,6 +161,30 @@ def test_the_critics_loss_is_balanced(config):
     assert loss == pytest.approx(0.5 * fake.mean() + 0.5 * wrong.mean() - right.mean(), abs=1e-5)
     assert float(gan.losses(right + 5, fake + 5, wrong + 5)[0]) == pytest.approx(loss, abs=1e-5)
     assert float(gan.losses(right, fake, wrong)[2]) == pytest.approx(-fake.mean(), abs=1e-5)
+
+
+def test_the_generators_loss_asks_what_a_network_sees(config):
+    told = np.array([[1, 0, -1], [0, -1, 0]])
+    logits = np.array([[2.0, 9.0, 1.0], [9.0, -3.0, 9.0]], "float32")
+    wanted = np.mean([np.log1p(np.exp(-2.0)), np.log1p(np.exp(1.0)), np.log1p(np.exp(-3.0))])
+    assert float(losses.missed(logits, told)) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.missed(logits, 0 * told)) == 0.0
+    gan = systems.build(replace(config, match=0.5, steering="attributes-toon-steer"))
+    scores = RNG.normal(size=(3, 8, 1)).astype("float32")
+    without, asked = gan.losses(*scores), gan.losses(*scores, 2.0)
+    assert float(asked[2] - without[2]) == pytest.approx(1.0, abs=1e-5) and asked[0] == without[0]
+    assert float(gan.trackers["match"].result()) == 2.0
+    # It sees in pictures what the network sees, each attribute in its own column.
+    network, known = attribute_network("attributes-toon-steer")
+    x = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
+    seen = to_numpy(network(np.repeat(np.repeat(x, 4, 1), 4, 2)))
+    found = to_numpy(gan.look(x))
+    for i, name in enumerate(config.attributes):
+        np.testing.assert_allclose(
+            found[:, i], seen[:, known.index(name)] if name in known else 0.0, rtol=1e-4, atol=1e-4
+        )
+    with pytest.raises(CourseError, match="--steering auto"):
+        systems.build(replace(config, match=0.5))
 
 
 # --- training -----------------------------------------------------------------------------------------------------

@@ -120,8 +120,9 @@ class Captured:
         self.gpu = torch.cuda.is_available()
         self.device = torch.device("cuda" if self.gpu else "cpu")
         self.step = trainer.step
+        self.first = getattr(trainer, "d_first", 0)
         self.intervals = sorted({phase.interval for phase in trainer.phases if phase.interval > 1})
-        trainer.is_due = lambda interval: self.step % interval == 0
+        trainer.is_due = lambda interval, first=0: self.step % interval == 0 and self.step >= first
         self.images = torch.from_numpy(np.array(batches.images)).to(self.device)
         labels = batches.labels if isinstance(batches.labels, tuple) else (batches.labels,)
         self.labels = [torch.from_numpy(np.array(x)).to(self.device) for x in labels if x is not None]
@@ -158,7 +159,7 @@ class Captured:
         else:
             self.rows.copy_(rows)
             self.flips.copy_(flips)
-        kind = tuple(self.step % interval == 0 for interval in self.intervals)
+        kind = (self.step >= self.first, *(self.step % interval == 0 for interval in self.intervals))
         if kind in self.graphs:
             self.graphs[kind].replay()
         elif not self.gpu or self.warmed.get(kind, 0) < WARM:

@@ -19,6 +19,12 @@ def active(x):
     return ops.leaky_relu(x, negative_slope=0.2)
 
 
+def with_condition(x, condition):
+    """Return maps (batch, h, w, c) with conditions (batch, d) at every place: (batch, h, w, c + d)."""
+    everywhere = ops.ones_like(x[..., :1]) * ops.cast(condition, x.dtype)[:, None, None, :]
+    return ops.concatenate([x, everywhere], axis=-1)
+
+
 def built(layer, *shape):
     """Return `layer` with its weights, made for (batch, *shape): copies, saved weights and optimisers need them from the start."""
     layer.build((None, *shape))

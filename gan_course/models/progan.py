@@ -17,7 +17,7 @@ import keras
 from keras import ops
 
 from gan_course.layers import Bias, EqualisedConv2D, EqualisedDense, MinibatchStdDev, PixelNorm, blend, downsample
-from gan_course.models.growing import Growing, GrowingGenerator, active
+from gan_course.models.growing import Growing, GrowingGenerator, active, with_condition
 
 
 @keras.saving.register_keras_serializable(package="gan_course", name="ProGANGenerator")
@@ -155,8 +155,7 @@ class Discriminator(Growing):
     def head(self, x, condition=None):
         """Return the scores of `maps`."""
         if condition is not None:  # after the deviation, which is to tell how the pictures differ, not the conditions
-            everywhere = ops.ones_like(x[..., :1]) * ops.cast(condition, x.dtype)[:, None, None, :]
-            x = ops.concatenate([x, everywhere], axis=-1)
+            x = with_condition(x, condition)
         x = active(self.last(x))
         x = ops.reshape(x, (-1, 16 * self.channels(1)))
         return self.score(active(self.dense(x)))

@@ -197,7 +197,7 @@ class Trainer(keras.Model):
         draw          self.draw(keras.random.normal, shape)           numbers that belong to the seed and the step
         score         with Tape() as tape: ...
         gradients     tape.gradient(self.scaled(player, loss), weights), self.regularised(player, gradients, batch)
-        apply         self.apply(player, gradients), self.in_interval(steps, action)
+        apply         self.apply(player, gradients), self.in_interval(steps, action, first)
         average       self.update_averages()
         return        self.logged(loss=..., ...)                      which also counts the step
 
@@ -379,21 +379,22 @@ class Trainer(keras.Model):
             return added()
         return ops.cond(self.is_due(phase.interval), added, lambda: list(gradients))
 
-    def is_due(self, interval):
-        """Return whether this step is one of 0, interval, 2 interval, ..."""
-        return self.counter.value % interval == 0
+    def is_due(self, interval, first=0):
+        """Return whether this step is one of 0, interval, 2 interval, ..., and not before `first`."""
+        due = self.counter.value % interval == 0
+        return ops.logical_and(due, self.counter.value >= first) if first else due
 
-    def in_interval(self, interval, action):
-        """Call `action` in the steps 0, interval, 2 interval, ..."""
+    def in_interval(self, interval, action, first=0):
+        """Call `action` in the steps 0, interval, 2 interval, ... that are not before `first`."""
 
         def act():
             action()
             return 0
 
-        if interval == 1:
+        if interval == 1 and not first:
             act()
         else:
-            ops.cond(self.is_due(interval), act, lambda: 0)
+            ops.cond(self.is_due(interval, first), act, lambda: 0)
 
     def apply(self, player, gradients):
         """Move a player's weights."""

@@ -16,6 +16,8 @@ from gan_course.training import augment as augmentation
 from gan_course.training import classifier
 from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, option, require
 
+COUNT = (lambda value: value == int(value) >= 0, "a whole number, 0 or more")
+
 # Layers whose output for one picture does not depend on the others in the batch.
 PER_PICTURE = [
     getattr(keras.layers, name)
@@ -74,9 +76,11 @@ class GAN(Trainer):
         clip: after each of its steps, clip the discriminator's weights to [-clip, clip] (Arjovsky et al. 2017).
         d_every, g_every: the discriminator moves on every `d_every`-th step, the generator on every `g_every`-th.
             WGAN's 'five critic steps' is g_every=5.
+        d_first: steps at the beginning in which the discriminator learns alone. A trained generator would be led astray by
+            one that knows nothing yet.
         ema_decay: decay of the averaged weights at the end of its ramp min(ema_decay, (1 + step) / (10 + step)).
-        second: another discriminator that scores as well, such as `gan_course.models.features.FeatureDiscriminator`: pictures
-            -> scores (batch, 1). The losses are the means over both scores, and R1 is that of their sum.
+        second: another discriminator that scores as well, such as `gan_course.models.features.FeatureDiscriminator`; it takes
+            what the first takes. The losses are the means over both scores, and R1 is that of their sum.
         seed: of the latent vectors. The same seed, data and machine give the same weights on a CPU, as a rule bit for
             bit. (Of 15,614 pairs of short WGAN-GP trainings one differed, by 0.02; why is not known.) Another CPU or a
             GPU rounds differently.
@@ -108,6 +112,7 @@ class GAN(Trainer):
         clip=0.0,
         d_every=1,
         g_every=1,
+        d_first=0,
         ema_decay=0.998,
         second=None,
         seed=0,
@@ -120,6 +125,7 @@ class GAN(Trainer):
         for option_name, value in dict(r1_interval=r1_interval, d_every=d_every, g_every=g_every).items():
             require(option_name, value, WHOLE)
         require("noise_steps", noise_steps, (lambda n: n >= 0, "a whole number of steps, or 0 for noise that stays"))
+        require("d_first", d_first, COUNT)
         require("smoothing", smoothing, (lambda value: 0.0 <= value < 0.5, "a number from 0 (none) to below 0.5"))
         require("augment_p", augment_p, (lambda value: 0 <= value <= 1, "a probability from 0 to 1"))
         if min(d_every, g_every) > 1:
@@ -139,7 +145,7 @@ class GAN(Trainer):
         self.instance_noise, self.noise_steps = instance_noise, noise_steps
         self.augment, self.augment_p = augmentation.names(augment), augment_p
         self.r1_gamma, self.drift, self.clip = r1_gamma, drift, clip
-        self.d_every, self.g_every = d_every, g_every
+        self.d_every, self.g_every, self.d_first = d_every, g_every, d_first
         self.ema_generator = self.averaged_copy(generator)
         r1 = Phase("d", "r1", r1_interval, self.r1_weight, self.r1_value)
         gp = Phase("d", "gp", 1, lambda: gp_weight, self.gp_value)
@@ -181,6 +187,7 @@ class GAN(Trainer):
             self.adversarial.ratio is not None
             and self.second is None
             and self.d_every == self.g_every == 1
+            and not self.d_first
             and (self.adversarial.name in ("wasserstein", "minimax") or scores_each_picture_alone(self.discriminator))
             and not isinstance(self.d_optimizer, keras.optimizers.LossScaleOptimizer)
         )
@@ -196,8 +203,8 @@ class GAN(Trainer):
     def train_step(self, data):
         real, condition = self.unpack(data)
         count = ops.shape(real)[0]
-        if replicas()[0] > 1 and self.d_every * self.g_every > 1:
-            raise CourseError("d_every and g_every must be 1 where several replicas train together.")
+        if replicas()[0] > 1 and (self.d_every * self.g_every > 1 or self.d_first):
+            raise CourseError("d_every and g_every must be 1, and d_first 0, where several replicas train together.")
         latent = self.draw(keras.random.normal, (count, self.latent_dim))
         real = self.seen(real)
 
@@ -222,7 +229,7 @@ class GAN(Trainer):
 
         # Both players' gradients come from the weights before the step. The generator is first, since PyTorch changes
         # weights in place, and its gradient still passes through D.
-        self.in_interval(self.g_every, move_generator)
+        self.in_interval(self.g_every, move_generator, self.d_first)
         self.in_interval(self.d_every, move_discriminator)
         show = ops.sigmoid if self.adversarial.probabilities else ops.convert_to_tensor
         return self.logged(
@@ -252,12 +259,8 @@ class GAN(Trainer):
 
     def score(self, pictures, condition):
         """Return D's scores (batch, 1), with a second discriminator (batch, 2)."""
-        scores = self.discriminator(pictures if condition is None else [pictures, condition], training=True)
-        return self.with_second(scores, pictures)
-
-    def with_second(self, scores, pictures):
-        """Return D's scores and, beside them, those of the second discriminator, if there is one."""
-        return scores if self.second is None else ops.concatenate([scores, self.second(pictures)], axis=-1)
+        seen = pictures if condition is None else [pictures, condition]
+        return ops.concatenate([d(seen, training=True) for d in self.players["d"]], axis=-1)
 
     def losses(self, real_scores, fake_scores):
         """Return (D's loss, what is added to it and not logged, G's loss)."""
@@ -331,6 +334,9 @@ class GANConfig(Config):
     gp_weight: float = option(0.0, "weight of WGAN-GP's penalty, 10 in its paper; 0: without", FROM_0)
     drift: float = option(0.0, "weight of the mean squared score of real faces (ProGAN: 0.001)", FROM_0)
     g_every: int = option(1, "discriminator steps for one step of the generator", WHOLE)
+    d_first: int = option(
+        0, "steps at the beginning in which the discriminator learns alone, after --start-from NAME", COUNT
+    )
     ema_decay: float = option(0.999, "decay of the averaged weights")
     augment: str = option("", "changes to all that the discriminator sees, such as translation,colour,cutout")
     augment_p: float = option(1.0, "probability of each change", FROM_0, steered=True)
@@ -352,14 +358,18 @@ class GANConfig(Config):
         """Return an untrained discriminator."""
         raise NotImplementedError
 
+    def second(self, condition_dim=0):
+        """Return the second discriminator, or None where there is no `steering`."""
+        if self.steering == "none":
+            return None
+        network = classifier.attribute_network(self.steering)[0]
+        return FeatureDiscriminator(network, self.resolution, condition_dim=condition_dim)
+
     def gan_options(self):
         """Return the arguments of `GAN` that are hyperparameters, and the second discriminator."""
-        names = ("loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "ema_decay", "seed")
+        names = ("loss", "r1_gamma", "r1_interval", "gp_weight", "drift", "g_every", "d_first", "ema_decay", "seed")
         names += ("augment", "augment_p")
-        second = None
-        if self.steering != "none":
-            second = FeatureDiscriminator(classifier.attribute_network(self.steering)[0], self.resolution)
-        return {name: getattr(self, name) for name in names} | {"second": second}
+        return {name: getattr(self, name) for name in names} | {"second": self.second()}
 
     def trainer(self):
         gan = GAN(self.network(), self.discriminator(), **self.gan_options())

@@ -9,14 +9,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from gan_course import show
+from gan_course import losses, show
 from gan_course.backend import compiled, no_gradient, to_numpy
 from gan_course.data import captions
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
 from gan_course.latent import sampling
 from gan_course.models import text_to_face
+from gan_course.models.features import to_size
 from gan_course.progress import progress
+from gan_course.training import classifier
 from gan_course.training.base import FROM_0, WHOLE, Phase, option, require
 from gan_course.training.growing import GrowingGAN, ProGANConfig, scheduled_faces
 
@@ -55,6 +57,7 @@ class Sentences(NamedTuple):
     psi: object  # (batch, text_dim), no gradient goes through it
     numbers: object  # (batch, length) word numbers
     wrong: object  # (batch,) the row of a caption that is wrong for the picture of this row
+    told: object  # (batch, attributes) what the captions tell, in -1, 0, 1
 
 
 class TextToFaceGAN(GrowingGAN):
@@ -71,6 +74,9 @@ class TextToFaceGAN(GrowingGAN):
       where t' is a wrong caption for the real face x (`wrong_captions`). T2F adds the third score with weight 1: two
       negatives for one positive, so a Wasserstein critic's loss is no longer blind to what is added to all scores.
     - The generator's loss gets kl * KL (`Augmentation.divergence`), whose weight rises from 0 in the first `warm` steps.
+    - With a `look`, a frozen network that tells attributes, (batch, h, w, 3) -> logits (batch, attributes), the generator's
+      loss gets `match` times the cross-entropy of what it sees in G(z, t) against what t tells (AttnGAN's matching loss,
+      Xu et al. 2018, with attributes in the place of words).
     - `encoder` 'tuned': the discriminator's loss moves the text encoder as well, slowly. 'frozen': nothing moves it.
 
     config: the `TextConfig`, which knows the words. examples: (n, length) word numbers of the sentences that `sample` draws.
@@ -78,10 +84,13 @@ class TextToFaceGAN(GrowingGAN):
 
     def __init__(
         self, generator, discriminator, schedule, config, examples, *, mismatch=0.5, kl=0.02, warm=1000,
-        encoder="frozen", name="text_to_face_gan", **options,
+        match=0.0, look=None, encoder="frozen", name="text_to_face_gan", **options,
     ):  # fmt: skip
         require("mismatch", mismatch, SHARE)
         require("kl", kl, FROM_0)
+        require("match", match, FROM_0)
+        if match and look is None:
+            raise CourseError("match asks a network that tells attributes; give one (--steering auto), or set it to 0.")
         if mismatch and min(stage.batch_size for stage in schedule.stages) < 2:
             raise CourseError("batch_size is 1, and a wrong sentence is another face's; give 2 or more, or mismatch 0.")
         self.tuned = encoder == "tuned"
@@ -89,7 +98,8 @@ class TextToFaceGAN(GrowingGAN):
         super().__init__(generator, discriminator, schedule, name=name, **options)
         self.config, self.examples = config, examples
         self.mismatch, self.kl, self.warm = mismatch, kl, warm
-        new = ["wrong"] * bool(mismatch)
+        self.match, self.look = match, look
+        new = ["wrong"] * bool(mismatch) + ["match"] * bool(match)
         if kl and generator.spread:
             self.phases += (Phase("g", "kl", 1, self.kl_weight, self.kl_value),)
             new.append("kl")
@@ -131,7 +141,7 @@ class TextToFaceGAN(GrowingGAN):
         with no_gradient():
             psi = ops.stop_gradient(self.generator.encoder(numbers))
             wrong = wrong_captions(told, truth, self.draw(keras.random.uniform, (batch, batch)))
-        return real, Sentences(psi, numbers, wrong)
+        return real, Sentences(psi, numbers, wrong, told)
 
     def generate(self, latent, condition):
         return super().generate(latent, condition.psi)
@@ -140,22 +150,27 @@ class TextToFaceGAN(GrowingGAN):
         return super().score(pictures, condition.psi)
 
     def scores(self, real, fake, condition):
-        d = self.discriminator
         psi = self.generator.encoder(condition.numbers) if self.tuned else condition.psi
-        maps = d.maps(real)
-        right = self.with_second(d.head(maps, psi), real)
-        made = self.with_second(d.head(d.maps(fake), psi), fake)
-        if not self.mismatch:
-            return right, made
-        return right, made, d.head(maps, ops.take(psi, condition.wrong, axis=0))
+        critics = self.players["d"]
+        seen, made = ([d.maps(pictures) for d in critics] for pictures in (real, fake))
 
-    def losses(self, real_scores, fake_scores, wrong_scores=None):
+        def of(maps, psi):
+            return ops.concatenate([d.head(x, psi) for d, x in zip(critics, maps, strict=True)], axis=-1)
+
+        wrong = of(seen, ops.take(psi, condition.wrong, axis=0)) if self.mismatch else None
+        missed = losses.missed(self.look(fake), condition.told) if self.match else None
+        return of(seen, psi), of(made, psi), wrong, missed
+
+    def losses(self, real_scores, fake_scores, wrong_scores=None, missed=None):
         d_loss, drift, g_loss = super().losses(real_scores, fake_scores)
         if wrong_scores is not None:
             wrong_loss = self.adversarial.discriminator(real_scores, wrong_scores)
             d_loss = (1.0 - self.mismatch) * d_loss + self.mismatch * wrong_loss
             show_score = ops.sigmoid if self.adversarial.probabilities else ops.convert_to_tensor
             self.trackers["wrong"].update_state(ops.stop_gradient(ops.mean(show_score(wrong_scores))))
+        if missed is not None:
+            g_loss += self.match * missed
+            self.trackers["match"].update_state(ops.stop_gradient(missed))
         return d_loss, drift, g_loss
 
     def _backward(self, tape, d_scaled, g_scaled, fake, fake_scores):
@@ -324,6 +339,9 @@ class TextConfig(ProGANConfig):
     augmentation: bool = option(True, "draw these numbers from a cloud around the sentence")
     kl: float = option(0.02, "weight of the cloud's divergence from N(0, I), in nats; 0: without", FROM_0, steered=True)
     mismatch: float = option(0.5, "share of wrong sentences in the discriminator's loss; 0: without", SHARE)
+    match: float = option(
+        0.0, "weight: the --steering network sees in a face what its sentence tells; 0: without", FROM_0, steered=True
+    )
     encoder: str = option(
         "frozen", "the text encoder during the GAN's training: frozen, or tuned by the discriminator's loss",
         (ENCODERS.__contains__, f"one of {', '.join(ENCODERS)}"),
@@ -365,10 +383,26 @@ class TextConfig(ProGANConfig):
     def discriminator(self):
         return text_to_face.build_discriminator(self.text_dim, 64, self.resolution, self.base, self.max_width)
 
+    def second(self):
+        return super().second(self.text_dim)
+
+    def look(self):
+        """Return the steering network as a function to logits of `attributes`, or None where there is none.
+
+        An attribute that it does not know has the logit 0.
+        """
+        if self.steering == "none":
+            return None
+        network, known = classifier.attribute_network(self.steering)
+        table = np.array([[name == other for other in self.attributes] for name in known], "float32")
+        size = network.input_shape[1]
+        return lambda x: ops.matmul(ops.cast(network(to_size(x, size), training=False), "float32"), table)
+
     def trainer(self):
         schedule = self.schedule()
         warm = max(1, schedule.steps // 4)
-        own = dict(mismatch=self.mismatch, kl=self.kl, warm=warm, encoder=self.encoder)
+        own = dict(mismatch=self.mismatch, kl=self.kl, warm=warm, match=self.match, encoder=self.encoder)
+        own["look"] = self.look() if self.match else None
         gan = TextToFaceGAN(
             self.network(),
             self.discriminator(),
