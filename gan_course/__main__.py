@@ -112,7 +112,7 @@ def evaluate(options):
     if editing.is_editor(options.target):
         return _evaluate_edits(options)
     others = [metrics.read(options.compare)] if options.compare else []  # told before the long work
-    chosen = {name: getattr(options, name) for name in "split count seed features part resolution".split()}
+    chosen = {name: getattr(options, name) for name in "split count seed features part resolution psi".split()}
     result = metrics.evaluate(options.target, options.data, **chosen)
     try:
         print("\n".join(metrics.comparison_table(result, *others)))
@@ -414,6 +414,7 @@ def parser(systems=True):
         "of shipped weights (default: auto)",
     )
     p.add_argument("--resolution", type=int, help="height and width of a FOLDER's faces in pixels (default: 64)")
+    p.add_argument("--psi", type=float, default=1.0, help="of a StyleGAN, as in sample (default: 1)")
     p.add_argument("--out", type=path, metavar="JSON", help="write the numbers and all that repeats them")
     p.add_argument("--compare", type=path, metavar="JSON", help="show an earlier result beside; refused if not alike")
     p.set_defaults(run=evaluate)

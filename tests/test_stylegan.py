@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan_course import layers
+from gan_course import layers, metrics
 from gan_course.backend import keras, to_numpy
 from gan_course.errors import CourseError
 from gan_course.models import stylegan
@@ -292,3 +292,6 @@ def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_
     assert (tmp_path / "1.png").read_bytes() != (tmp_path / "0.5.png").read_bytes()
     capsys.readouterr()
     refused(main(["sample", "dcgan-toon-64", "--psi", "0.7", "--out", str(tmp_path / "x.png")]), "no average w")
+    usual, all_alike = (metrics.evaluate(run, face_folder, count=20, psi=psi) for psi in (1.0, 0.0))
+    assert all_alike["psi"] == 0.0 and all_alike["results"] != usual["results"]
+    refused(main(["evaluate", str(face_folder), "--data", str(face_folder), "--psi", "0.7"]), "psi is for a StyleGAN")

@@ -34,13 +34,13 @@ def real_pictures(folder, resolution, part="test", count=2000):
     return images[rows], names[rows]
 
 
-def evaluate(target, data, split="test", count=2000, seed=0, features="auto", part="all", resolution=None):
+def evaluate(target, data, split="test", count=2000, seed=0, features="auto", part="all", resolution=None, psi=1.0):
     """Measure `target` against the faces of `data` in `split`; return all that is needed to repeat it (a dict for JSON).
 
     `target`: the folder of a run (its averaged generator is measured), the name of shipped weights, or a folder of
     faces, of which `part` is measured. `features`: see `feature_network`. `resolution`: of all pictures; that of the
     generator, or 64 for a folder. `count`: at most so many real faces (`real_pictures`) and exactly so many generated
-    ones; of a folder at most so many, drawn by `seed`.
+    ones; of a folder at most so many, drawn by `seed`. `psi`: of a StyleGAN's truncation.
 
     For a network that draws sentences, the entry `text` holds `measure_text`'s numbers.
     The entry `measure` holds what two measurements must share to be compared (see `comparison_table`), `results` the
@@ -52,13 +52,16 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
         if value is not None and value < lowest:
             raise CourseError(f"{name} is {value}; give {lowest} or more.")
     found, evaluated = _target(target, part)
+    if psi != 1 and not found:
+        raise CourseError(f"'{target}' holds faces, and psi is {psi}; psi is for a StyleGAN, leave it out.")
     source = open_faces(data)
     network = feature_network(features, data)
     size = found.network.output_shape[1] if found else resolution or 64
     if resolution not in (None, size):
         raise CourseError(f"'{target}' draws faces of {size}x{size}; leave out the resolution of {resolution}.")
     if found:
-        fake = found.config.sample_for(found.network, source, split, count, seed)
+        asked = (source, split, count, seed)
+        fake = found.config.sample_for(found.network, *asked) if psi == 1 else found.sample(count, seed, psi)
     else:
         fake = _drawn(target, size, part, count, seed)
         if Path(target).resolve() == Path(data).resolve() and (part == split or "all" in (part, split)):
@@ -96,6 +99,7 @@ def evaluate(target, data, split="test", count=2000, seed=0, features="auto", pa
         },
         "evaluated": evaluated,
         "seed": seed,
+        "psi": psi,
         "real_faces_sha256": digest.hexdigest(),
         "results": distances(network(real), network(fake)),
         **text,
