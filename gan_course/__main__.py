@@ -96,7 +96,9 @@ def _evaluate_edits(options):
     if options.compare:
         raise CourseError("--compare shows generators of new faces side by side; leave it out for one that edits.")
     if options.psi != 1:
-        raise CourseError(f"'{options.target}' edits faces, and psi is {options.psi}; psi is for a StyleGAN, leave it out.")
+        raise CourseError(
+            f"'{options.target}' edits faces, and psi is {options.psi}; psi is for a StyleGAN, leave it out."
+        )
     table, curves = metrics.measure_edits(options.target, options.data, options.split, judge, options.count)
     print(metrics.edits_text(table))
     if options.out:
