@@ -74,7 +74,7 @@ def test_a_new_discriminator_learns_first_alone(network, pictures):
         return part.trainable_weights or part.weights
 
     def moved(steps):
-        before = [[to_numpy(w) for w in weights(part)] for part in parts]
+        before = [[to_numpy(w).copy() for w in weights(part)] for part in parts]
         gan.fit(pictures[: 8 * steps], batch_size=8, verbose=0)
         return [
             any((a != to_numpy(b)).any() for a, b in zip(old, weights(part), strict=True))

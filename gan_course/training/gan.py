@@ -76,8 +76,8 @@ class GAN(Trainer):
         clip: after each of its steps, clip the discriminator's weights to [-clip, clip] (Arjovsky et al. 2017).
         d_every, g_every: the discriminator moves on every `d_every`-th step, the generator on every `g_every`-th.
             WGAN's 'five critic steps' is g_every=5.
-        d_first: steps at the beginning in which the discriminator learns alone. A trained generator would be led astray by
-            one that knows nothing yet.
+        d_first: steps at the beginning in which the discriminator learns alone. One that knows nothing yet would spoil a
+            trained generator.
         ema_decay: decay of the averaged weights at the end of its ramp min(ema_decay, (1 + step) / (10 + step)).
         second: another discriminator that scores as well, such as `gan_course.models.features.FeatureDiscriminator`; it takes
             what the first takes. The losses are the means over both scores, and R1 is that of their sum.
