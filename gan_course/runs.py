@@ -168,7 +168,7 @@ def _begin_with(trainer, start):
             f"Most layers of {name} have another size than the run's; give the same --width and --resolution."
         )
     said = f"The run begins with {name}: {taken // 2} of {total // 2} arrays of weights fit"
-    for name, critic in (("discriminator", "discriminator"), ("second", "second discriminator")):
+    for name, critic in {"discriminator": "discriminator", "second": "second discriminator"}.items():
         old, new = (getattr(t, name, None) for t in (start.trainer, trainer))
         if new is None:
             continue

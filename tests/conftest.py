@@ -117,9 +117,9 @@ def fetched():
     return fetch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def eagerly():
-    """TensorFlow runs each step as Python: to compile a step of tiny networks takes longer than hundreds of them."""
+    """TensorFlow runs each step as Python: for a few steps of tiny networks that is quicker than to compile them."""
     from gan_course import backend
 
     if backend.NAME != "tensorflow":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from gan_course import runs
+from gan_course import pretrained, runs
 from gan_course.backend import to_numpy
 from gan_course.errors import CourseError
 from gan_course.models import attributes, dcgan
@@ -146,3 +146,16 @@ def test_a_run_with_it_resumes_with_the_same_bits(model, face_folder, tmp_path):
     for one, two in zip(whole.state(), again.state(), strict=True):
         np.testing.assert_array_equal(to_numpy(one), to_numpy(two), err_msg=one.path)
     assert again.sample(2).shape == (2, 16, 16, 3)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_run_begins_with_both_discriminators_of_another(face_folder, tmp_path):
+    small = dict(model="dcgan", data=str(face_folder), resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8)
+    small |= dict(epoch=2, steering="auto")
+    said = []
+    first = runs.train(tmp_path / "first", steps=2, say=said.append, **small)
+    found = pretrained.find(str(tmp_path / "first"))
+    second = runs.train(tmp_path / "second", steps=2, start_from=found, say=said.append, **small | dict(rate=1e-12))
+    assert said[-1].endswith("and so does its discriminator, and so does its second discriminator.")
+    for one, two in zip(first.second.trainable_weights, second.second.trainable_weights, strict=True):
+        np.testing.assert_allclose(to_numpy(one), to_numpy(two), atol=1e-6)

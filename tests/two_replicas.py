@@ -110,9 +110,7 @@ def main(folder):
     )
     one = build_editor()
     first = [np.asarray(v).copy() for v in one.weights_of("g")]
-    tf.config.run_functions_eagerly(True)  # to compile its step takes longer
     one.fit(domains, verbose=0)
-    tf.config.run_functions_eagerly(False)
     with strategy.scope():
         two = build_editor()
     two.fit(domains, verbose=0)

@@ -18,6 +18,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ABOVE_0 = (lambda value: 0 < value < math.inf, "a number above 0")
 FROM_0 = (lambda value: 0 <= value < math.inf, "a number from 0 (without it) on")
 WHOLE = (lambda value: value >= 1 and value == int(value), "a whole number, 1 or more")
+COUNT = (lambda value: value >= 0 and value == int(value), "a whole number, 0 or more")
 
 
 def require(name, value, rule):

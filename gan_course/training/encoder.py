@@ -18,7 +18,7 @@ from gan_course.models import attributes
 from gan_course.models.encoder import Encoder
 from gan_course.models.stylegan import layer_count
 from gan_course.training import checkpoints, classifier
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Trainer, falling, option
+from gan_course.training.base import ABOVE_0, COUNT, FROM_0, WHOLE, Config, Trainer, falling, option
 from gan_course.training.stylegan import StyleGANConfig
 
 EXAMPLES = 64  # faces for the sheets
@@ -154,7 +154,7 @@ class EncoderConfig(Config):
     width: int = option(32, "channels at half the resolution; they double downwards, up to 8 times as many", WHOLE)
     rate: float = option(2e-3, "Adam's learning rate", ABOVE_0, steered=True)
     last_step: int = option(
-        0, "the rate falls from 0.6 of this step on, to a twentieth (0: it stays)", (lambda n: n >= 0, "0 or more"),
+        0, "the rate falls from 0.6 of this step on, to a twentieth (0: it stays)", COUNT,
         steered=True,
     )  # fmt: skip
     known: float = option(0.1, "weight: the w of drawn faces", FROM_0, steered=True)

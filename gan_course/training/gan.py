@@ -14,9 +14,7 @@ from gan_course.models import dcgan
 from gan_course.models.features import FeatureDiscriminator
 from gan_course.training import augment as augmentation
 from gan_course.training import classifier
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, option, require
-
-COUNT = (lambda value: value == int(value) >= 0, "a whole number, 0 or more")
+from gan_course.training.base import ABOVE_0, COUNT, FROM_0, WHOLE, Config, Phase, Trainer, option, require
 
 # Layers whose output for one picture does not depend on the others in the batch.
 PER_PICTURE = [

@@ -17,7 +17,7 @@ from gan_course.models import l2m_gan
 from gan_course.models.l2m_gan import pick
 from gan_course.training import classifier
 from gan_course.training.augment import random_crop
-from gan_course.training.base import ABOVE_0, FROM_0, WHOLE, Config, Phase, Trainer, falling, option, require
+from gan_course.training.base import ABOVE_0, COUNT, FROM_0, WHOLE, Config, Phase, Trainer, falling, option, require
 
 PERPENDICULAR = ("cosine", "product")
 WARM_UP = 100  # steps in which the rate rises
@@ -308,7 +308,7 @@ class L2MConfig(Config):
     last_step: int = option(
         0,
         "the rate falls from 0.6 of this step on, to a twentieth (0: it stays)",
-        (lambda n: n >= 0, "0 or more"),
+        COUNT,
         steered=True,
     )
     wrong: float = option(1.0, "weight: D rejects real faces in a wrong domain (the paper: 0)", FROM_0, steered=True)
