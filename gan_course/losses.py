@@ -103,6 +103,24 @@ def missed(logits, told):
     return ops.sum(each) / ops.maximum(ops.sum(ops.abs(told)), 1.0)
 
 
+def alike(features, real, share=1.0):
+    """Return how much too near to each other the pictures of a pair are, from 0 (not at all) to 1 (they are the same).
+
+        max(0, 1 - mean distance within a pair / (share * mean distance between two real pictures))
+
+    features: (2 * pairs, d), rows i and pairs + i are a pair; real: (batch, d), each row is compared with the next. After
+    mode seeking (Mao et al. 2019, "Mode Seeking Generative Adversarial Networks", section 3.2), which asks two pictures of
+    one condition to be far apart for the distance of their latent vectors, without a limit.
+    """
+    first, second = ops.split(ops.cast(features, "float32"), 2)
+    real = ops.cast(real, "float32")
+    ours, theirs = (
+        ops.mean(ops.sqrt(ops.maximum(_squared_norms(a - b), 1e-8)))  # the root has no finite slope at 0
+        for a, b in ((first, second), (real, ops.roll(real, 1, axis=0)))
+    )
+    return ops.relu(1.0 - ours / (share * theirs))
+
+
 def r1_penalty(gradients):
     """Return R1 = mean over the batch of ||dD(x)/dx||^2 (Mescheder et al. 2018, equation 9).
 

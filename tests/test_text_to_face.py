@@ -13,8 +13,10 @@ from gan_course.data import captions, toon
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError
 from gan_course.models import text_to_face
+from gan_course.models.attributes import feature_extractor
 from gan_course.training import text
 from gan_course.training.classifier import attribute_network
+from gan_course.training.gan import Batch
 
 SMALL = dict(words=9, attributes=3, length=6, text_dim=8, embedding=5, condition_dim=4, resolution=8, latent_dim=6,
              base=32, max_width=8)  # fmt: skip
@@ -178,13 +180,35 @@ def test_the_generators_loss_asks_what_a_network_sees(config):
     network, known = attribute_network("attributes-toon-steer")
     x = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
     seen = to_numpy(network(np.repeat(np.repeat(x, 4, 1), 4, 2)))
-    found = to_numpy(gan.look(x))
+    found, features = (to_numpy(part) for part in gan.look(x))
+    wanted = to_numpy(feature_extractor(network)(np.repeat(np.repeat(x, 4, 1), 4, 2)))
+    np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-4)
     for i, name in enumerate(config.attributes):
         np.testing.assert_allclose(
             found[:, i], seen[:, known.index(name)] if name in known else 0.0, rtol=1e-4, atol=1e-4
         )
-    with pytest.raises(CourseError, match="--steering auto"):
-        systems.build(replace(config, match=0.5))
+    for weight in ("match", "vary"):
+        with pytest.raises(CourseError, match=f"{weight} asks .*--steering auto"):
+            systems.build(replace(config, **{weight: 0.5}))
+
+
+def test_two_faces_of_a_sentence_are_pushed_apart(config):
+    pairs = np.array([[0, 0], [3, 4], [0, 1], [3, 4]], "float32")  # distances 1 and 0
+    real = np.array([[0, 0], [0, 2]], "float32")  # 2 and 2
+    assert float(losses.alike(pairs, real)) == pytest.approx(0.75, abs=1e-4)
+    assert float(losses.alike(pairs, real, 0.5)) == pytest.approx(0.5, abs=1e-4)
+    assert float(losses.alike(10 * pairs, real)) == 0.0  # farther than real ones: enough
+    gan = systems.build(replace(config, start=16, vary=2.0, steering="attributes-toon-steer"))
+    (alike,) = (phase for phase in gan.phases if phase.name == "alike")
+    assert alike.player == "g" and float(alike.weight()) == 2.0 and alike.interval > 1
+    drawn = []
+    gan.look = lambda x: (drawn.append(to_numpy(x)), keras.ops.convert_to_tensor(x)[:, 0, :, 0])  # (logits, features)
+    psi = RNG.normal(size=(8, config.text_dim)).astype("float32")
+    real = RNG.uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
+    gan.alike_value(Batch(real, None, None, text.Sentences(psi, None, None, None)))
+    fake = drawn[0]
+    assert fake.shape == (8, 16, 16, 3) and np.array_equal(drawn[1], real)
+    assert np.abs(fake[:4] - fake[4:]).max(axis=(1, 2, 3)).min() > 0  # other latent vectors
 
 
 # --- training -----------------------------------------------------------------------------------------------------

@@ -25,6 +25,10 @@ from gan_course.training.growing import GrowingGAN, ProGANConfig, scheduled_face
 ENCODERS = ("frozen", "tuned")
 TUNED_RATE = 0.05  # of the players' rate: more, and the encoder forgets what it was taught
 LEAST_FALL = 0.05  # of a probability, for which a word gets the credit
+VARY_EVERY = 4  # steps
+APART = (
+    0.77  # of the distance between any two real faces: two of which a sentence is true (features, cartoons of `val`)
+)
 SHARE = (lambda value: 0 <= value < 1, "a number from 0 (without) to below 1")
 VOCABULARY_FROM = 2000  # training faces, of whose captions the words are taken
 EXAMPLE = "'A young woman with glasses and black hair'"
@@ -74,23 +78,28 @@ class TextToFaceGAN(GrowingGAN):
       where t' is a wrong caption for the real face x (`wrong_captions`). T2F adds the third score with weight 1: two
       negatives for one positive, so a Wasserstein critic's loss is no longer blind to what is added to all scores.
     - The generator's loss gets kl * KL (`Augmentation.divergence`), whose weight rises from 0 in the first `warm` steps.
-    - With a `look`, a frozen network that tells attributes, (batch, h, w, 3) -> logits (batch, attributes), the generator's
-      loss gets `match` times the cross-entropy of what it sees in G(z, t) against what t tells (AttnGAN's matching loss,
-      Xu et al. 2018, with attributes in the place of words).
+    - With a `look`, a frozen network that tells attributes, the generator's loss gets `match` times the cross-entropy of what
+      it sees in G(z, t) against what t tells (AttnGAN's matching loss, Xu et al. 2018, with attributes in the place of
+      words), and `vary` times how much nearer to each other, in its features, two faces of one sentence lie than two real
+      faces of which one sentence is true (`losses.alike`, every fourth step).
     - `encoder` 'tuned': the discriminator's loss moves the text encoder as well, slowly. 'frozen': nothing moves it.
 
+    look: picture -> (logits of `config.attributes`, features), see `TextConfig.look`.
     config: the `TextConfig`, which knows the words. examples: (n, length) word numbers of the sentences that `sample` draws.
     """
 
     def __init__(
         self, generator, discriminator, schedule, config, examples, *, mismatch=0.5, kl=0.02, warm=1000,
-        match=0.0, look=None, encoder="frozen", name="text_to_face_gan", **options,
+        match=0.0, vary=0.0, look=None, encoder="frozen", name="text_to_face_gan", **options,
     ):  # fmt: skip
         require("mismatch", mismatch, SHARE)
         require("kl", kl, FROM_0)
-        require("match", match, FROM_0)
-        if match and look is None:
-            raise CourseError("match asks a network that tells attributes; give one (--steering auto), or set it to 0.")
+        for weight, value in dict(match=match, vary=vary).items():
+            require(weight, value, FROM_0)
+            if value and look is None:
+                raise CourseError(
+                    f"{weight} asks a network that tells attributes; give one (--steering auto), or set it to 0."
+                )
         if mismatch and min(stage.batch_size for stage in schedule.stages) < 2:
             raise CourseError("batch_size is 1, and a wrong sentence is another face's; give 2 or more, or mismatch 0.")
         self.tuned = encoder == "tuned"
@@ -103,6 +112,9 @@ class TextToFaceGAN(GrowingGAN):
         if kl and generator.spread:
             self.phases += (Phase("g", "kl", 1, self.kl_weight, self.kl_value),)
             new.append("kl")
+        if vary:
+            self.phases += (Phase("g", "alike", VARY_EVERY, lambda: vary, self.alike_value),)
+            new.append("alike")
         self.trackers |= {name: keras.metrics.Mean(name=name) for name in new}
 
     @property
@@ -158,7 +170,7 @@ class TextToFaceGAN(GrowingGAN):
             return ops.concatenate([d.head(x, psi) for d, x in zip(critics, maps, strict=True)], axis=-1)
 
         wrong = of(seen, ops.take(psi, condition.wrong, axis=0)) if self.mismatch else None
-        missed = losses.missed(self.look(fake), condition.told) if self.match else None
+        missed = losses.missed(self.look(fake)[0], condition.told) if self.match else None
         return of(seen, psi), of(made, psi), wrong, missed
 
     def losses(self, real_scores, fake_scores, wrong_scores=None, missed=None):
@@ -190,6 +202,13 @@ class TextToFaceGAN(GrowingGAN):
 
     def kl_value(self, batch):
         return self.generator.augmentation.divergence(batch.condition.psi)
+
+    def alike_value(self, batch):
+        """Return `losses.alike` of two faces for each of half the batch's sentences."""
+        psi = batch.condition.psi[: batch.real.shape[0] // 2]
+        latent = self.draw(keras.random.normal, (2 * psi.shape[0], self.latent_dim))
+        fake = super().generate(latent, ops.concatenate([psi, psi]))
+        return losses.alike(self.look(fake)[1], self.look(batch.real)[1], APART)
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -342,6 +361,10 @@ class TextConfig(ProGANConfig):
     match: float = option(
         0.0, "weight: the --steering network sees in a face what its sentence tells; 0: without", FROM_0, steered=True
     )
+    vary: float = option(
+        0.0, "weight: two faces of a sentence are no more alike, to the --steering network, than real ones; 0: without",
+        FROM_0, steered=True,
+    )  # fmt: skip
     encoder: str = option(
         "frozen", "the text encoder during the GAN's training: frozen, or tuned by the discriminator's loss",
         (ENCODERS.__contains__, f"one of {', '.join(ENCODERS)}"),
@@ -387,7 +410,7 @@ class TextConfig(ProGANConfig):
         return super().second(self.text_dim)
 
     def look(self):
-        """Return the steering network as a function to logits of `attributes`, or None where there is none.
+        """Return the steering network as a function picture -> (logits of `attributes`, features); None where there is none.
 
         An attribute that it does not know has the logit 0.
         """
@@ -396,13 +419,21 @@ class TextConfig(ProGANConfig):
         network, known = classifier.attribute_network(self.steering)
         table = np.array([[name == other for other in self.attributes] for name in known], "float32")
         size = network.input_shape[1]
-        return lambda x: ops.matmul(ops.cast(network(to_size(x, size), training=False), "float32"), table)
+        both = keras.Model(network.input, [network.output, network.get_layer("features").output])
+
+        def look(pictures):
+            logits, features = both(to_size(pictures, size), training=False)
+            return ops.matmul(logits, table), features
+
+        return look
 
     def trainer(self):
         schedule = self.schedule()
         warm = max(1, schedule.steps // 4)
-        own = dict(mismatch=self.mismatch, kl=self.kl, warm=warm, match=self.match, encoder=self.encoder)
-        own["look"] = self.look() if self.match else None
+        own = dict(
+            mismatch=self.mismatch, kl=self.kl, warm=warm, match=self.match, vary=self.vary, encoder=self.encoder
+        )
+        own["look"] = self.look() if self.match or self.vary else None
         gan = TextToFaceGAN(
             self.network(),
             self.discriminator(),
