@@ -35,7 +35,7 @@ import numpy as np
 
 SYSTEMS = {
     "l2m": ("l2m-toon-64", {}),
-    "text": ("t2f-toon-64", dict(steering="none", match=0.0, d_first=0)),  # as PyTorch's step has it
+    "text": ("t2f-toon-64", dict(steering="none", match=0.0, vary=0.0, d_first=0)),  # as PyTorch's step has it
     "stylegan": ("stylegan-toon-64", dict(steering="none")),  # the light discriminator alone
     "stylegan, the paper's": ("stylegan-toon-64", dict(style="adain", d_network="stylegan", steering="none")),
 }
