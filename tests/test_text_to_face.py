@@ -321,6 +321,10 @@ def test_own_sentences_and_wrong_settings(folder, tmp_path, make_faces):
     for wrong, says in (
         (dict(mismatch=1.0), "mismatch is 1.0"),
         (dict(batch_size=1, max_batch=1), "a wrong sentence is another face's"),
+        (
+            dict(batch_size=1, max_batch=1, mismatch=0.0, vary=1.0, steering="attributes-toon-steer"),
+            "2 or more, or vary 0",
+        ),
         (dict(encoder="bert"), "encoder is bert"),
         (dict(kl=-1.0), "kl is -1.0"),
     ):

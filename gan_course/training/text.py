@@ -26,9 +26,8 @@ ENCODERS = ("frozen", "tuned")
 TUNED_RATE = 0.05  # of the players' rate: more, and the encoder forgets what it was taught
 LEAST_FALL = 0.05  # of a probability, for which a word gets the credit
 VARY_EVERY = 4  # steps
-APART = (
-    0.77  # of the distance between any two real faces: two of which a sentence is true (features, cartoons of `val`)
-)
+# Distance between two real faces of which one sentence is true, in that of any two (features, cartoons of `val`).
+APART = 0.77
 SHARE = (lambda value: 0 <= value < 1, "a number from 0 (without) to below 1")
 VOCABULARY_FROM = 2000  # training faces, of whose captions the words are taken
 EXAMPLE = "'A young woman with glasses and black hair'"
@@ -100,8 +99,10 @@ class TextToFaceGAN(GrowingGAN):
                 raise CourseError(
                     f"{weight} asks a network that tells attributes; give one (--steering auto), or set it to 0."
                 )
-        if mismatch and min(stage.batch_size for stage in schedule.stages) < 2:
-            raise CourseError("batch_size is 1, and a wrong sentence is another face's; give 2 or more, or mismatch 0.")
+        pairs = [(mismatch, "mismatch", "a wrong sentence is another face's"), (vary, "vary", "it compares two faces")]
+        for value, weight, why in pairs:
+            if value and min(stage.batch_size for stage in schedule.stages) < 2:
+                raise CourseError(f"batch_size is 1, and {why}; give 2 or more, or {weight} 0.")
         self.tuned = encoder == "tuned"
         options = dict(loss="non_saturating", gp_weight=0.0, r1_gamma=1.0) | options
         super().__init__(generator, discriminator, schedule, name=name, **options)
