@@ -3,6 +3,7 @@
     python benchmarks/text.py --data data/toon --resolution 32 --cpu-seconds 600 --out FILE.json
     python benchmarks/text.py --speed t2f-toon-64
     python benchmarks/text.py --human FACE2TEXT --network t2f-toon-64
+    python benchmarks/text.py --apart
 
 The ways: all parts (the recipe); without wrong sentences; without the cloud; the text encoder tuned by the critic's
 loss; the told attributes as a vector of -1, 0, 1 in the place of psi; the article's loss (WGAN-GP); with a second
@@ -13,6 +14,7 @@ this). The encoder's own training is not counted; compiling is. CPU time (of all
 that other work does not decide.
 
 --speed: one sentence to one face, milliseconds on the clock (median, 95th percentile), and captions a second.
+--apart: how far apart two real faces are of which one sentence is true, and any two (`APART` in training/text.py).
 --human: agreement on the 100 captions of Face2Text whose told attributes were read by hand (tests/data).
 """
 
@@ -32,6 +34,7 @@ from keras import ops
 from gan_course import metrics, pretrained, settings, show, systems
 from gan_course.data import captions
 from gan_course.data.celeba import open_faces
+from gan_course.data.pipeline import load
 from gan_course.latent.sampling import generate
 from gan_course.metrics import text as measures
 from gan_course.pretrained import Found
@@ -153,6 +156,22 @@ def human(path, name):
     print(f"{len(made)} captions of people: agreement {measures.agreement(said, table):.3f}, chance {low:.3f}")
 
 
+def apart(folder, part="val"):
+    """Print how far apart two real faces are of which one sentence is true, as a share of any two, in both networks' features."""
+    source, random = open_faces(folder), np.random.default_rng(0)
+    for name in ("attributes-toon-judge", "attributes-toon-steer"):
+        features = metrics.FaceFeatures(pretrained.load(name), pretrained.config(name).attributes)
+        images, names = load(source, 64, part)
+        made = [few[0] for few in captions.of_faces(source, names)]
+        told = captions.told_table(made, features.attributes)
+        _, alike = measures.groups(told, source.labels(names, features.attributes))
+        seen = features(images)
+        ours, every = (
+            measures.spread(seen[rows]).mean() for rows in (alike, random.integers(len(seen), size=alike.shape))
+        )
+        print(f"{name}: {ours:.2f} of one sentence, {every:.2f} any: {ours / every:.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/toon"), help="a CelebA folder (default: data/toon)")
@@ -165,11 +184,14 @@ def main():
     parser.add_argument("--out", type=Path, help="write the numbers as JSON; runs that it has are not repeated")
     parser.add_argument("--sheets", type=Path, help="a folder for a sheet of faces of each run")
     parser.add_argument("--speed", metavar="NAME")
+    parser.add_argument("--apart", action="store_true", help="distances between real faces")
     parser.add_argument("--human", type=Path, metavar="FACE2TEXT")
     parser.add_argument("--network", default="t2f-toon-64", help="for --human")
     options = parser.parse_args()
     if options.speed:
         return speed(options.speed)
+    if options.apart:
+        return apart(options.data)
     if options.human:
         return human(options.human, options.network)
     asked = {key: getattr(options, key) for key in ("resolution", "width", "images", "cpu_seconds")}

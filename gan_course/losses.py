@@ -93,6 +93,10 @@ def _squared_norms(gradients):
     return ops.sum(ops.square(gradients), axis=tuple(range(1, len(gradients.shape))))
 
 
+def _norms(x):
+    return ops.sqrt(ops.maximum(_squared_norms(x), 1e-16))  # the root has no finite slope at 0
+
+
 def missed(logits, told):
     """Return the cross-entropy of logits (batch, attributes) against what is told, in -1 (absent), 0 (not told) and 1 (present).
 
@@ -114,10 +118,7 @@ def alike(features, real, share=1.0):
     """
     first, second = ops.split(ops.cast(features, "float32"), 2)
     real = ops.cast(real, "float32")
-    ours, theirs = (
-        ops.mean(ops.sqrt(ops.maximum(_squared_norms(a - b), 1e-8)))  # the root has no finite slope at 0
-        for a, b in ((first, second), (real, ops.roll(real, 1, axis=0)))
-    )
+    ours, theirs = (ops.mean(_norms(a - b)) for a, b in ((first, second), (real, ops.roll(real, 1, axis=0))))
     return ops.relu(1.0 - ours / (share * theirs))
 
 
@@ -138,5 +139,4 @@ def gradient_penalty(gradients):
     between a real picture and a fake one at a random place. The norm is over all numbers of a picture. The
     caller multiplies by lambda, 10 in the paper. It holds the critic's slope near 1, as the Wasserstein distance wants.
     """
-    # The root has no finite slope at 0.
-    return ops.mean(ops.square(ops.sqrt(ops.maximum(_squared_norms(gradients), 1e-16)) - 1.0))
+    return ops.mean(ops.square(_norms(gradients) - 1.0))

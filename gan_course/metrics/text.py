@@ -125,16 +125,25 @@ def measure_text(found, source, part, features, count=1000, seed=0):
     return result | _diversity(network, features, images, source.labels(names, attributes), told, psi, seed)
 
 
-def _diversity(network, features, images, labels, told, psi, seed):
-    """Return the numbers of diversity: of captions that `GROUP` real faces or more fit."""
+def groups(told, labels):
+    """Return the first `GROUPS` captions that `GROUP` faces or more fit, and so many faces of each: rows (captions, GROUP).
+
+    told: as in `fitting`; labels: (faces, attributes) bool.
+    """
     fits = fitting(told, 2 * labels.astype(int) - 1)
     some = np.flatnonzero(fits.sum(1) >= GROUP)[:GROUPS]
+    random = np.random.default_rng(0)
+    rows = [random.permutation(np.flatnonzero(fits[i]))[:GROUP] for i in some]
+    return some, np.reshape(rows, (-1, GROUP)).astype(int)
+
+
+def _diversity(network, features, images, labels, told, psi, seed):
+    """Return the numbers of diversity: of captions that `GROUP` real faces or more fit."""
+    some, rows = groups(told, labels)
     if not len(some):
         return {}
-    random = np.random.default_rng(0)
-    rows = np.concatenate([random.permutation(np.flatnonzero(fits[i]))[:GROUP] for i in some])
-    fake = sampling.generate(network, len(rows), seed + 1, np.repeat(psi[some], GROUP, axis=0))
-    ours, real = (spread(features(x).reshape(len(some), GROUP, -1)).mean() for x in (fake, images[rows]))
+    fake = sampling.generate(network, rows.size, seed + 1, np.repeat(psi[some], GROUP, axis=0))
+    ours, real = (spread(features(x).reshape(len(some), GROUP, -1)).mean() for x in (fake, images[rows.ravel()]))
     return {"diversity": float(ours), "diversity_real": float(real), "diversity_ratio": float(ours / real)}
 
 

@@ -26,7 +26,7 @@ ENCODERS = ("frozen", "tuned")
 TUNED_RATE = 0.05  # of the players' rate: more, and the encoder forgets what it was taught
 LEAST_FALL = 0.05  # of a probability, for which a word gets the credit
 VARY_EVERY = 4  # steps
-# Distance between two real faces of which one sentence is true, in that of any two (features, cartoons of `val`).
+# The distance of two real faces of which one sentence is true, as a share of that of any two: `benchmarks/text.py --apart`.
 APART = 0.77
 SHARE = (lambda value: 0 <= value < 1, "a number from 0 (without) to below 1")
 VOCABULARY_FROM = 2000  # training faces, of whose captions the words are taken
