@@ -135,7 +135,7 @@ def test_a_run_with_it_resumes_with_the_same_bits(model, face_folder, tmp_path):
     small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, epoch=3)
     small |= {
         "dcgan": {},
-        "text": dict(start=16, reading_steps=2, match=0.5, vary=0.5, d_first=1),
+        "text": dict(start=16, reading_steps=2, tell=0.5, match=0.5, vary=0.5, d_first=1),
         "stylegan": GROWN | dict(mapping=2),
     }[model]
     small |= dict(model=model, data=str(face_folder), steering="auto", say=lambda text: None)

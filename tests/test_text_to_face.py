@@ -192,6 +192,25 @@ def test_the_generators_loss_asks_what_a_network_sees(config):
             systems.build(replace(config, **{weight: 0.5}))
 
 
+def test_the_discriminator_tells_what_it_sees(config):
+    gan = systems.build(replace(config, start=16, tell=0.5))
+    scores = RNG.normal(size=(3, 8, 1)).astype("float32")
+    without, asked = gan.losses(*scores), gan.losses(*scores, None, (2.0, 3.0))
+    assert float(asked[0] - without[0]) == pytest.approx(1.0, abs=1e-5)
+    assert float(asked[2] - without[2]) == pytest.approx(1.5, abs=1e-5)
+    assert float(gan.trackers["tell"].result()) == 3.0
+    d, count = gan.discriminator, len(config.attributes)
+    real, fake = RNG.uniform(-1, 1, (2, 8, 16, 16, 3)).astype("float32")
+    told, true = RNG.integers(-1, 2, (2, 8, count))
+    psi = RNG.normal(size=(8, config.text_dim)).astype("float32")
+    *_, both = gan.scores(real, fake, text.Sentences(psi, None, np.roll(np.arange(8), 1), told, true))
+    for pictures, target, value in zip((real, fake), (true, told), both, strict=True):
+        seen = d.tell(d.maps(pictures))
+        assert seen.shape == (8, count) and float(value) == pytest.approx(float(losses.missed(seen, target)), rel=1e-5)
+    other = systems.build(config).discriminator  # without it no weights for it: older checkpoints still load
+    assert len(d.weights) == len(other.weights) + 2
+
+
 def test_two_faces_of_a_sentence_are_pushed_apart(config):
     pairs = np.array([[0, 0], [3, 4], [0, 1], [3, 4]], "float32")  # distances 1 and 0
     real = np.array([[0, 0], [0, 2]], "float32")  # 2 and 2
@@ -205,7 +224,7 @@ def test_two_faces_of_a_sentence_are_pushed_apart(config):
     gan.look = lambda x: (drawn.append(to_numpy(x)), keras.ops.convert_to_tensor(x)[:, 0, :, 0])  # (logits, features)
     psi = RNG.normal(size=(8, config.text_dim)).astype("float32")
     real = RNG.uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
-    gan.alike_value(Batch(real, None, None, text.Sentences(psi, None, None, None)))
+    gan.alike_value(Batch(real, None, None, text.Sentences(psi, None, None, None, None)))
     fake = drawn[0]
     assert fake.shape == (8, 16, 16, 3) and np.array_equal(drawn[1], real)
     assert np.abs(fake[:4] - fake[4:]).max(axis=(1, 2, 3)).min() > 0  # other latent vectors

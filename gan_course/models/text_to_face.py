@@ -142,15 +142,20 @@ class Discriminator(progan.Discriminator):
 
     psi, made shorter by a dense layer and leaky ReLU, joins the maps at 4x4. Two sentences about one picture share its
     maps: D.head(D.maps(pictures), psi).
+
+    tells: of how many attributes it also tells whether it sees them, before it knows the sentence, as logits
+    (batch, tells): D.tell(D.maps(pictures)) (Odena et al. 2017, AC-GAN).
     """
 
     def __init__(
         self, text_dim=128, condition_dim=64, resolution=64, base=8192, max_width=512, group_size=4, fused=True,
-        name="discriminator",
+        tells=0, name="discriminator",
     ):  # fmt: skip
         super().__init__(resolution, base, max_width, condition_dim, group_size, fused, name)
-        self.text_dim = text_dim
+        self.text_dim, self.tells = text_dim, tells
         self.text = self._build(EqualisedDense(condition_dim), text_dim)
+        if tells:
+            self.eye = self._build(EqualisedDense(tells, gain=1.0, dtype="float32"), 16 * (self.channels(1) + 1))
         self.built = True
 
     @property
@@ -158,13 +163,16 @@ class Discriminator(progan.Discriminator):
         return [super().input_shape[0], (None, self.text_dim)]
 
     def layers_in_use(self):
-        return [*super().layers_in_use(), self.text]
+        return [*super().layers_in_use(), self.text, *([self.eye] if self.tells else [])]
+
+    def tell(self, maps):
+        return self.eye(ops.reshape(maps, (-1, 16 * (self.channels(1) + 1))))
 
     def head(self, maps, psi):
         return super().head(maps, active(self.text(psi)))
 
     def get_config(self):
-        return super().get_config() | {"text_dim": self.text_dim}
+        return super().get_config() | {"text_dim": self.text_dim, "tells": self.tells}
 
 
 build_generator, build_discriminator = Generator, Discriminator

@@ -61,6 +61,7 @@ class Sentences(NamedTuple):
     numbers: object  # (batch, length) word numbers
     wrong: object  # (batch,) the row of a caption that is wrong for the picture of this row
     told: object  # (batch, attributes) what the captions tell, in -1, 0, 1
+    true: object  # (batch, attributes) what is true of the pictures, as far as it is known, in -1, 0, 1
 
 
 class TextToFaceGAN(GrowingGAN):
@@ -77,6 +78,9 @@ class TextToFaceGAN(GrowingGAN):
       where t' is a wrong caption for the real face x (`wrong_captions`). T2F adds the third score with weight 1: two
       negatives for one positive, so a Wasserstein critic's loss is no longer blind to what is added to all scores.
     - The generator's loss gets kl * KL (`Augmentation.divergence`), whose weight rises from 0 in the first `warm` steps.
+    - With `tell`, D also says for each attribute whether it sees it in a face (AC-GAN, Odena et al. 2017). Its loss gets
+      `tell` times the cross-entropy of what it says of x against what is true of x (where that is not known, what t
+      tells), the generator's `tell` times that of what it says of G(z, t) against what t tells.
     - With a `look`, a frozen network that tells attributes, the generator's loss gets `match` times the cross-entropy of what
       it sees in G(z, t) against what t tells (AttnGAN's matching loss, Xu et al. 2018, with attributes in the place of
       words), and `vary` times how much nearer to each other, in its features, two faces of one sentence lie than two real
@@ -89,10 +93,11 @@ class TextToFaceGAN(GrowingGAN):
 
     def __init__(
         self, generator, discriminator, schedule, config, examples, *, mismatch=0.5, kl=0.02, warm=1000,
-        match=0.0, vary=0.0, look=None, encoder="frozen", name="text_to_face_gan", **options,
+        tell=0.0, match=0.0, vary=0.0, look=None, encoder="frozen", name="text_to_face_gan", **options,
     ):  # fmt: skip
         require("mismatch", mismatch, SHARE)
         require("kl", kl, FROM_0)
+        require("tell", tell, FROM_0)
         for weight, value in dict(match=match, vary=vary).items():
             require(weight, value, FROM_0)
             if value and look is None:
@@ -108,8 +113,8 @@ class TextToFaceGAN(GrowingGAN):
         super().__init__(generator, discriminator, schedule, name=name, **options)
         self.config, self.examples = config, examples
         self.mismatch, self.kl, self.warm = mismatch, kl, warm
-        self.match, self.look = match, look
-        new = ["wrong"] * bool(mismatch) + ["match"] * bool(match)
+        self.tell, self.match, self.look = tell, match, look
+        new = ["wrong"] * bool(mismatch) + ["tell"] * bool(tell) + ["match"] * bool(match)
         if kl and generator.spread:
             self.phases += (Phase("g", "kl", 1, self.kl_weight, self.kl_value),)
             new.append("kl")
@@ -154,7 +159,8 @@ class TextToFaceGAN(GrowingGAN):
         with no_gradient():
             psi = ops.stop_gradient(self.generator.encoder(numbers))
             wrong = wrong_captions(told, truth, self.draw(keras.random.uniform, (batch, batch)))
-        return real, Sentences(psi, numbers, wrong, told)
+        truth = ops.cast(truth, "float32")
+        return real, Sentences(psi, numbers, wrong, told, ops.where(truth == 0, told, truth))
 
     def generate(self, latent, condition):
         return super().generate(latent, condition.psi)
@@ -172,9 +178,13 @@ class TextToFaceGAN(GrowingGAN):
 
         wrong = of(seen, ops.take(psi, condition.wrong, axis=0)) if self.mismatch else None
         missed = losses.missed(self.look(fake)[0], condition.told) if self.match else None
-        return of(seen, psi), of(made, psi), wrong, missed
+        told = None
+        if self.tell:
+            pairs = (seen, condition.true), (made, condition.told)
+            told = [losses.missed(self.discriminator.tell(maps[0]), target) for maps, target in pairs]
+        return of(seen, psi), of(made, psi), wrong, missed, told
 
-    def losses(self, real_scores, fake_scores, wrong_scores=None, missed=None):
+    def losses(self, real_scores, fake_scores, wrong_scores=None, missed=None, told=None):
         d_loss, drift, g_loss = super().losses(real_scores, fake_scores)
         if wrong_scores is not None:
             wrong_loss = self.adversarial.discriminator(real_scores, wrong_scores)
@@ -184,6 +194,11 @@ class TextToFaceGAN(GrowingGAN):
         if missed is not None:
             g_loss += self.match * missed
             self.trackers["match"].update_state(ops.stop_gradient(missed))
+        if told is not None:
+            of_real, of_fake = told
+            d_loss += self.tell * of_real
+            g_loss += self.tell * of_fake
+            self.trackers["tell"].update_state(ops.stop_gradient(of_fake))
         return d_loss, drift, g_loss
 
     def _backward(self, tape, d_scaled, g_scaled, fake, fake_scores):
@@ -359,6 +374,9 @@ class TextConfig(ProGANConfig):
     augmentation: bool = option(True, "draw these numbers from a cloud around the sentence")
     kl: float = option(0.02, "weight of the cloud's divergence from N(0, I), in nats; 0: without", FROM_0, steered=True)
     mismatch: float = option(0.5, "share of wrong sentences in the discriminator's loss; 0: without", SHARE)
+    tell: float = option(
+        0.0, "weight: the discriminator tells what it sees, the generator hears it; 0: without", FROM_0
+    )
     match: float = option(
         0.0, "weight: the --steering network sees in a face what its sentence tells; 0: without", FROM_0, steered=True
     )
@@ -405,7 +423,10 @@ class TextConfig(ProGANConfig):
         )  # fmt: skip
 
     def discriminator(self):
-        return text_to_face.build_discriminator(self.text_dim, 64, self.resolution, self.base, self.max_width)
+        tells = len(self.attributes) if self.tell else 0
+        return text_to_face.build_discriminator(
+            self.text_dim, 64, self.resolution, self.base, self.max_width, tells=tells
+        )
 
     def second(self):
         return super().second(self.text_dim)
@@ -432,8 +453,9 @@ class TextConfig(ProGANConfig):
         schedule = self.schedule()
         warm = max(1, schedule.steps // 4)
         own = dict(
-            mismatch=self.mismatch, kl=self.kl, warm=warm, match=self.match, vary=self.vary, encoder=self.encoder
-        )
+            mismatch=self.mismatch, kl=self.kl, warm=warm, tell=self.tell, match=self.match, vary=self.vary,
+            encoder=self.encoder,
+        )  # fmt: skip
         own["look"] = self.look() if self.match or self.vary else None
         gan = TextToFaceGAN(
             self.network(),
