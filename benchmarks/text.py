@@ -9,10 +9,9 @@ The ways: all parts (the recipe); without wrong sentences; without the cloud; th
 loss; the told attributes as a vector of -1, 0, 1 in the place of psi; the article's loss (WGAN-GP); with a second
 discriminator, which looks through the steering network and reads as well, and then with a generator that also hears
 what that network sees in its faces; with a critic that tells what it sees itself, and a generator that hears it; and a
-ProGAN of the same sizes that reads nothing. Measured at the end on 1,000
-captions of `val`: agreement placed between chance and ceiling, R-precision, diversity, and FFD (of the ProGAN only
-this). The encoder's own training is not counted; compiling is. CPU time (of all threads) and not time on the clock, so
-that other work does not decide.
+ProGAN of the same sizes that reads nothing. Measured at the end on 1,000 captions of `val`: agreement placed between
+chance and ceiling, R-precision, diversity, and FFD (of the ProGAN only this). The encoder's own training is not counted;
+compiling is. CPU time (of all threads) and not time on the clock, so that other work does not decide.
 
 --speed: one sentence to one face, milliseconds on the clock (median, 95th percentile), and captions a second.
 --apart: how far apart two real faces are of which one sentence is true, and any two (`APART` in training/text.py).
