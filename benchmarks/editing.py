@@ -52,6 +52,7 @@ WAYS = {
     "product, as the official code": dict(perpendicular_loss="product"),
     "no skips": dict(skip="none"),
     "high-pass skips": dict(skip="high_pass"),
+    "the steering network sees the target": dict(match=0.2),
 }
 COLUMNS = ("target", "real", "kept", "kept_free", "error", "identity", "frechet", "unedited", "floor", "spearman")
 UNITS = (1, 2, 3, 4, 6, 8, 12)  # of w, along an axis

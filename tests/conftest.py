@@ -132,6 +132,21 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture(scope="session")
+def as_after():
+    """The function that copies a run as it was after a step that has a checkpoint, so that it can go on from there."""
+
+    def copy(run, step, place):
+        shutil.copytree(run, place)
+        for path in (place / "checkpoints").iterdir():
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+        assert (place / f"checkpoints/step-{step:09d}.npz").exists()
+        return place
+
+    return copy
+
+
 @pytest.fixture
 def refused(capsys):
     """A function that checks the answer to a user's mistake: status 2, one sentence on stderr, nothing else.

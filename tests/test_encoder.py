@@ -100,14 +100,13 @@ def test_the_rate_falls_at_the_end(trainer_of):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_trained_by_the_command_resumed_with_the_same_bits_and_used(face_folder, tmp_path, capsys):
+def test_trained_by_the_command_resumed_with_the_same_bits_and_used(face_folder, tmp_path, capsys, as_after):
     faces, stylegan_run = str(face_folder), str(tmp_path / "stylegan")
     assert main(["train", "stylegan", "--data", faces, "--out", stylegan_run, *SMALL, "--steps", "4"]) == 0
     train = ["train", "encoder", "--data", faces, "--out"]
     options = ["--generator", stylegan_run, "--steering", "none", *"--width 4 --batch-size 4 --epoch 4".split()]
     assert main([*train, str(tmp_path / "whole"), *options, "--steps", "8"]) == 0
-    assert main([*train, str(tmp_path / "run"), *options, "--steps", "4"]) == 0
-    assert main([*train, str(tmp_path / "run"), "--steps", "8"]) == 0
+    assert main([*train, str(as_after(tmp_path / "whole", 4, tmp_path / "run")), "--steps", "8"]) == 0
     whole, run = (runs.load_run(tmp_path / name)[0] for name in ("whole", "run"))
     for a, b in zip(whole.state(), run.state(), strict=True):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from gan_course import editing, runs
+from gan_course import editing, pretrained, runs
 from gan_course.__main__ import main
 from gan_course.backend import keras, ops, to_numpy
 from gan_course.data import domains
@@ -306,6 +306,17 @@ def test_what_shall_stay(folder):
 # --- losses ---------------------------------------------------------------------------------------------
 
 
+def test_only_a_network_that_knows_the_edited_can_see_them(folder):
+    chosen = dict(data=str(folder), attributes="Smiling,Eyeglasses", resolution=16, width=4, style_width=4, match=0.5)
+    made = l2m.L2MConfig.recipe(**chosen, steering="attributes-celeba-steer").trainer()
+    columns, told = made.shown
+    known = pretrained.config("attributes-celeba-steer").attributes
+    assert [known[c] for c in columns] == ["Smiling", "Eyeglasses"]
+    np.testing.assert_array_equal(told, [[-1, -1], [1, -1], [-1, 1], [1, 1]])  # neither, Smiling, Eyeglasses, both
+    with pytest.raises(CourseError, match="match asks a network that tells the edited attributes"):
+        l2m.L2MConfig.recipe(**chosen, steering="none").trainer()
+
+
 def test_right_angles():
     loss = lambda *parts: [float(l2m.perpendicular_loss(kind, *parts)) for kind in l2m.PERPENDICULAR]  # noqa: E731
     axis, other = np.array([[2.0, 0.0]], "float32"), np.array([[0.0, 3.0]], "float32")
@@ -376,7 +387,10 @@ def test_the_step_is_the_sum_of_its_losses():
     from gan_course.backend import Tape
 
     keras.utils.set_random_seed(1)
-    made = trainer(perpendicular="product", factors=dict(cycle=2.0, wrong=0.5), r1_gamma=0.0)
+    told = np.array([[-1], [1], [1]], "float32")  # the second and the third domain have the attribute
+    made = trainer(
+        perpendicular="product", factors=dict(cycle=2.0, wrong=0.5, match=0.7), shown=([0], told), r1_gamma=0.0
+    )
     made.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)))
     x, y = batch()
     target, amount = (np.asarray(a) for a in made.targets(ops.convert_to_tensor(y)))
@@ -391,7 +405,9 @@ def test_the_step_is_the_sum_of_its_losses():
         scores, made_up = d(x), d(fake)
         wrong = ops.sum(ops.softplus(scores) * (1 - y)) / (len(x) * 2)
         d_loss = ops.mean(ops.softplus(-ops.sum(scores * y, 1))) + ops.mean(ops.softplus(ops.sum(made_up * target, 1)))
-        said, wanted = (made.look(p) for p in (fake, x))
+        asked = made.look(fake)
+        said, wanted = asked[:, 1:], made.look(x)[:, 1:]
+        seen = ops.where(ops.argmax(target, axis=1) > 0, asked[:, 0], -asked[:, 0])
         read = network.style(fake, target)
         terms = [
             ops.mean(ops.softplus(-ops.sum(made_up * target, 1))),
@@ -399,6 +415,7 @@ def test_the_step_is_the_sum_of_its_losses():
             3.0 * ops.mean(ops.abs(fake - x)[::4]),
             ops.mean(ops.mean(ops.abs(read - to_numpy(new)), 1) / to_numpy(ops.mean(ops.abs(new), 1))),
             ops.mean(ops.mean(ops.abs(said - wanted), 1) / ops.mean(ops.abs(wanted), 1)),
+            0.7 * ops.mean(ops.softplus(-seen)),
             ops.mean(ops.abs(un * re)) + ops.mean(ops.abs(un * moved)),
             0.01 * (ops.mean(style**2) + ops.mean(new**2)),
         ]
@@ -497,12 +514,11 @@ def command(folder, run, *more):
 
 
 @pytest.fixture(scope="module")
-def run(folder, tmp_path_factory):
+def run(folder, tmp_path_factory, as_after):
     """A run of 4 steps, and the same resumed from its checkpoint of step 2."""
     place = tmp_path_factory.mktemp("runs")
     assert main(command(folder, place / "whole", "--steps", "4", "--epoch", "2")) == 0
-    shutil.copytree(place / "whole", place / "run")
-    (place / "run/checkpoints/step-000000004.npz").unlink()
+    as_after(place / "whole", 2, place / "run")
     assert main(command(folder, place / "run", "--steps", "4")) == 0
     return place / "run"
 

@@ -254,11 +254,10 @@ def test_a_run(run, folder, config):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))  # taught before, then frozen
 
 
-def test_resumed_bit_for_bit(run, folder, tmp_path):
-    command = dict(model="text", data=str(folder), say=lambda text: None)
-    runs.train(tmp_path / "run", steps=8, **command, **TINY)
-    runs.train(tmp_path / "run", steps=12, **command)
-    for a, b in zip(state(run), state(tmp_path / "run"), strict=True):
+def test_resumed_bit_for_bit(run, folder, tmp_path, as_after):
+    again = as_after(run, 8, tmp_path / "run")
+    runs.train(again, steps=12, model="text", data=str(folder), say=lambda text: None)
+    for a, b in zip(state(run), state(again), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

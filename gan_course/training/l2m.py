@@ -62,6 +62,7 @@ class L2M(Trainer):
                  + cycle |G(fake, s) - x|            back again, with the source's style
                  + style |E_t(fake) - s'| / |s'|     the style can be read from the edit
                  + perceptual                        the steering network says the same of all that shall stay
+                 [+ match]                           ... and sees the target in the edit
                  + perpendicular                     s_un is at right angles to s_re and to s_re'
                  [+ own |G(x, s) - x|]               every so many-th face gets strength 0 instead of an edit
 
@@ -74,7 +75,9 @@ class L2M(Trainer):
         editor, discriminator: of `gan_course.models.l2m_gan`.
         keep: a network, pictures (any size it is built for) -> (batch, d), such as the logits of the steering network; None: no
             perceptual loss. columns: which of its numbers shall stay; None: all.
-        factors: weights of the losses: wrong, cycle, own, style, perceptual, perpendicular, style_size.
+        shown: (columns, told), for the loss `match`: which numbers of `keep` tell the edited attributes, and what they are in
+            each domain, (K, attributes) in -1 and 1 (`losses.missed`, as in text to face).
+        factors: weights of the losses: wrong, cycle, own, style, perceptual, match (0 unless given), perpendicular, style_size.
         crop: share of the faces that are cut a little (`augment.random_crop`).
         own_every: every so many-th face of a batch is given back (0: none).
         perpendicular: 'cosine' or 'product', see `perpendicular_loss`.
@@ -88,8 +91,8 @@ class L2M(Trainer):
     lowest_d_loss = 0.0
 
     def __init__(
-        self, editor, discriminator, *, keep=None, columns=None, factors=None, crop=0.0, own_every=4, perpendicular="cosine", r1_gamma=1.0,
-        r1_interval=4, ema_decay=0.999, rate=None, last_step=0, seed=0, name="l2m",
+        self, editor, discriminator, *, keep=None, columns=None, shown=None, factors=None, crop=0.0, own_every=4,
+        perpendicular="cosine", r1_gamma=1.0, r1_interval=4, ema_decay=0.999, rate=None, last_step=0, seed=0, name="l2m",
     ):  # fmt: skip
         super().__init__(name=name)
         if perpendicular not in PERPENDICULAR:
@@ -97,11 +100,18 @@ class L2M(Trainer):
                 f"There is no perpendicular loss '{perpendicular}'; choose one of {', '.join(PERPENDICULAR)}."
             )
         require("own_every", own_every, (lambda n: n == int(n) and n >= 0, "a whole number, or 0 for never"))
-        usual = dict(wrong=1.0, cycle=3.0, own=3.0, style=1.0, perceptual=1.0, perpendicular=1.0, style_size=0.01)
+        usual = dict(
+            wrong=1.0, cycle=3.0, own=3.0, style=1.0, perceptual=1.0, match=0.0, perpendicular=1.0, style_size=0.01
+        )
         self.factors = usual | (factors or {})
         for loss, weight in self.factors.items():
             require(loss, weight, FROM_0)
-        self.editor, self.discriminator, self.keep, self.columns = editor, discriminator, keep, columns
+        if self.factors["match"] and (keep is None or shown is None):
+            raise CourseError(
+                "match asks a network that tells the edited attributes; give one (--steering), or set it to 0."
+            )
+        self.editor, self.discriminator = editor, discriminator
+        self.keep, self.columns, self.shown = keep, columns, shown
         if keep is not None:
             keep.trainable = False
         require("crop", crop, (lambda share: 0 <= share <= 1, "a share from 0 to 1"))
@@ -111,7 +121,8 @@ class L2M(Trainer):
         self.ema_editor = self.averaged_copy(editor)
         self.examples = None  # (pictures uint8, numbers of their domains), for `sample`
         self.names = ["wrong", "cycle"] + ["own"] * bool(own_every) + ["style"] * (editor.encoder is not None)
-        self.names += ["perceptual"] * (keep is not None) + ["perpendicular"] * (editor.styles == "split")
+        self.names += ["perceptual"] * (keep is not None) + ["match"] * bool(self.factors["match"])
+        self.names += ["perpendicular"] * (editor.styles == "split")
         r1 = Phase("d", "r1", r1_interval, lambda: 0.5 * r1_gamma, self.r1_value)
         self.start(
             seed=seed,
@@ -198,14 +209,19 @@ class L2M(Trainer):
         if self.editor.encoder is not None:
             found["style"] = relative_distance(self.editor.style(fake, target, training=True), edited)
         if self.keep is not None:
-            found["perceptual"] = relative_distance(self.look(fake), seen)
+            said = self.look(fake)
+            found["perceptual"] = relative_distance(self.staying_of(said), self.staying_of(seen))
+        if "match" in self.names:
+            columns, told = self.shown
+            found["match"] = losses.missed(ops.take(said, columns, axis=1), target @ told)
         return found
 
     def look(self, pictures):
-        """Return what the network `keep` says of all that shall stay, (batch, d)."""
-        if self.keep is None:
-            return None
-        said = self.keep(fitted(pictures, self.keep), training=False)
+        """Return all that the network `keep` says of pictures, (batch, d)."""
+        return None if self.keep is None else self.keep(fitted(pictures, self.keep), training=False)
+
+    def staying_of(self, said):
+        """Return those numbers of `look` that shall stay."""
         return said if self.columns is None else ops.take(said, self.columns, axis=1)
 
     def _backward(self, tape, d_scaled, g_scaled, fake, fake_score):
@@ -319,6 +335,9 @@ class L2MConfig(Config):
     perceptual: float = option(
         1.0, "weight: the steering network says the same of what shall stay", FROM_0, steered=True
     )
+    match: float = option(
+        0.0, "weight: the steering network sees the target in the edit (the paper: 0)", FROM_0, steered=True
+    )
     perpendicular: float = option(1.0, "weight: the parts of a style are at right angles", FROM_0, steered=True)
     perpendicular_loss: str = option("cosine", "cosine, or product (the official code)")
     style_size: float = option(0.01, "weight: the styles' mean square", FROM_0, steered=True)
@@ -354,16 +373,21 @@ class L2MConfig(Config):
         return l2m_gan.Editor(self.resolution, len(self.domains), **parts)
 
     def trainer(self):
-        keep = columns = None
-        if self.keep and self.perceptual:
+        keep = columns = shown = None
+        if self.keep and (self.perceptual or self.match):
             keep, known = classifier.attribute_network(self.steering)
             columns = [known.index(name) for name in self.keep]
-        names = ("wrong", "cycle", "own", "style", "perceptual", "perpendicular", "style_size")
+            edited = domains_of_faces.attributes_of(self.attributes)
+            if edited and set(edited) <= set(known):
+                bits = np.arange(len(self.domains))[:, None] >> np.arange(len(edited)) & 1
+                shown = [known.index(name) for name in edited], (2.0 * bits - 1).astype("float32")
+        names = ("wrong", "cycle", "own", "style", "perceptual", "match", "perpendicular", "style_size")
         l2m = L2M(
             self.network(),
             l2m_gan.build_discriminator(self.resolution, len(self.domains), self.width),
             keep=keep,
             columns=columns,
+            shown=shown,
             factors={name: getattr(self, name) for name in names},
             crop=self.crop,
             own_every=self.own_every,
