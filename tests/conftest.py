@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -117,9 +118,8 @@ def fetched():
     return fetch
 
 
-@pytest.fixture
-def eagerly():
-    """TensorFlow runs each step as Python: for a few steps of tiny networks that is quicker than to compile them."""
+@contextmanager
+def _in_python():
     from gan_course import backend
 
     if backend.NAME != "tensorflow":
@@ -128,8 +128,23 @@ def eagerly():
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def in_python():
+    """The context in which TensorFlow runs each step as Python: for a few steps quicker than to compile them."""
+    return _in_python
+
+
+@pytest.fixture
+def eagerly():
+    """A test within `in_python`."""
+    with _in_python():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -514,12 +514,13 @@ def command(folder, run, *more):
 
 
 @pytest.fixture(scope="module")
-def run(folder, tmp_path_factory, as_after):
+def run(folder, tmp_path_factory, as_after, in_python):
     """A run of 4 steps, and the same resumed from its checkpoint of step 2."""
     place = tmp_path_factory.mktemp("runs")
-    assert main(command(folder, place / "whole", "--steps", "4", "--epoch", "2")) == 0
-    as_after(place / "whole", 2, place / "run")
-    assert main(command(folder, place / "run", "--steps", "4")) == 0
+    with in_python():
+        assert main(command(folder, place / "whole", "--steps", "4", "--epoch", "2")) == 0
+        as_after(place / "whole", 2, place / "run")
+        assert main(command(folder, place / "run", "--steps", "4")) == 0
     return place / "run"
 
 
