@@ -1,5 +1,6 @@
 """L2M-GAN: parameters, parts by hand, domains, losses, training, editing, measures."""
 
+import functools
 import json
 import shutil
 
@@ -536,10 +537,19 @@ def test_it_resumes_with_the_same_bits(run):
     assert settings["steering"] == "attributes-celeba-steer"
 
 
+@pytest.fixture
+def opened_once(monkeypatch):
+    """Each network is loaded once, not by every command."""
+    opened = functools.cache(editing.open_editor)
+    for module in (editing, edits):
+        monkeypatch.setattr(module, "open_editor", lambda target: opened(str(target)))
+
+
 def face_file(folder):
     return folder / "img_align_celeba/000004.png"
 
 
+@pytest.mark.usefixtures("opened_once")
 def test_the_command_edits(folder, run, tmp_path, capsys, refused):
     out = tmp_path / "edited.png"
     words = ["edit", str(run), "--image", str(face_file(folder)), "--out", str(out)]
@@ -588,6 +598,7 @@ def test_the_steering_network_tells_the_source(run, monkeypatch):
     np.testing.assert_array_equal(editor.edit(faces[:2], {"Smiling": 1}), editor.edit(faces[:2], 3, source=2))
 
 
+@pytest.mark.usefixtures("opened_once")
 def test_edits_are_measured(folder, run, tmp_path, monkeypatch, capsys):
     known = ["Smiling", "Eyeglasses", "Hat", "Bangs", "Young"]
     keras.utils.set_random_seed(2)
@@ -681,6 +692,7 @@ def hanging(pictures):
     return grey[:, 3:6, 4:12].mean((1, 2)) - beside.mean((1, 2))
 
 
+@pytest.mark.usefixtures("opened_once")
 def test_folders_are_domains_and_cats_become_dogs(animals, tmp_path, capsys, refused):
     source, run, out = open_faces(animals), tmp_path / "run", tmp_path / "edits.json"
     assert domains.names_of(source, "folders") == ["cat", "dog"]
