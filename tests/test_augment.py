@@ -85,6 +85,7 @@ def test_names():
         augment.names("colur")
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_real_and_drawn_pictures_are_changed_and_a_seed_repeats_it(tiny_gan, pictures):
     def trained(**options):
         gan = tiny_gan(**options)

@@ -37,7 +37,7 @@ def test_keras_json_changes_nothing(settings, tmp_path):
     """A file that another course has left there."""
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     done = started(DRAW, KERAS_HOME=str(tmp_path), KERAS_BACKEND=None)
-    assert done.returncode == 0 and done.stdout == "(1, 64, 64, 3)\n", done.stderr[-2000:]
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(1, 64, 64, 3)\n", "")  # and the start is quiet
 
 
 def test_keras_that_was_imported_before_with_another_backend_is_told(tmp_path):
@@ -55,8 +55,3 @@ def test_a_backend_that_is_not_installed_is_told():
     assert (
         "torch is not installed; run 'pip install -e \".[torch]\"', or set KERAS_BACKEND to tensorflow." in done.stderr
     )
-
-
-def test_the_start_is_quiet():
-    done = started("from gan_course import backend; print(backend.NAME)", KERAS_BACKEND=None)
-    assert done.returncode == 0 and done.stderr == "" and done.stdout == "tensorflow\n"

@@ -126,22 +126,22 @@ def test_a_gradient_penalty_is_refused(network):
         GAN(*networks, second=FeatureDiscriminator(network, 16), loss="wasserstein", gp_weight=10.0)
 
 
-GROWN = dict(start=8, fade_images=16, stable_images=16, max_batch=8)
+GROWN = dict(start=8, fade_images=8, stable_images=8, max_batch=8)
 
 
 @pytest.mark.parametrize("model", ["dcgan", "stylegan", "text"])
 @pytest.mark.usefixtures("eagerly")
 def test_a_run_with_it_resumes_with_the_same_bits(model, face_folder, tmp_path, as_after):
-    small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, epoch=2)
+    small = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, epoch=1)
     small |= {
         "dcgan": {},
         "text": dict(start=16, reading_steps=2, tell=0.5, match=0.5, vary=0.5, d_first=1),
         "stylegan": GROWN | dict(mapping=2),
     }[model]
     small |= dict(model=model, data=str(face_folder), steering="auto", say=lambda text: None)
-    whole = runs.train(tmp_path / "whole", steps=4, **small)
-    place = as_after(tmp_path / "whole", 2, tmp_path / "again")
-    again = runs.train(place, steps=4, say=small["say"], data=str(face_folder))
+    whole = runs.train(tmp_path / "whole", steps=2, **small)
+    place = as_after(tmp_path / "whole", 1, tmp_path / "again")
+    again = runs.train(place, steps=2, say=small["say"], data=str(face_folder))
     assert json.loads((tmp_path / "whole/settings.json").read_text())["steering"] == "attributes-celeba-steer"
     for one, two in zip(whole.state(), again.state(), strict=True):
         np.testing.assert_array_equal(to_numpy(one), to_numpy(two), err_msg=one.path)

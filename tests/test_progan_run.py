@@ -20,9 +20,10 @@ def train(folder, out, steps):
 
 
 @pytest.fixture(scope="module")
-def whole(face_folder, tmp_path_factory):
+def whole(face_folder, tmp_path_factory, in_python):
     out = tmp_path_factory.mktemp("progan") / "run"
-    assert train(face_folder, out, 12) == 0
+    with in_python():
+        assert train(face_folder, out, 12) == 0
     return out
 
 
@@ -44,6 +45,7 @@ def test_a_run_holds_what_every_run_holds(whole):
     assert (settings["model"], settings["loss"], settings["rate"]) == ("progan", "non_saturating", 2e-3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_in_two_pieces_it_is_the_same_run(whole, face_folder, tmp_path):
     """Stopped in the fade."""
     assert train(face_folder, tmp_path / "run", 4) == 0

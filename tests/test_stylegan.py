@@ -190,7 +190,8 @@ def faces():
     return np.random.default_rng(7).uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
 
 
-# To compile a step takes most of the time, so the networks are small and change in two ways at once.
+# The networks are small and change in two ways at once.
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("chosen", [{}, dict(GROWN), dict(style="modulated", mixing=0.0)], ids=str)
 def test_all_weights_move_and_the_averages_follow(faces, chosen):
     gan = trainer(resolution=8, **chosen)
@@ -262,6 +263,7 @@ def test_mixing_takes_the_later_layers_from_another_face(faces):
     assert (seen[-1] == seen[-1][:, :1]).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_resumed_it_ends_with_the_same_bits(faces, tmp_path):
     from gan_course.training import checkpoints
 
@@ -277,6 +279,7 @@ def test_resumed_it_ends_with_the_same_bits(faces, tmp_path):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_command_trains_samples_with_psi_and_tells_where_there_is_none(face_folder, tmp_path, refused, capsys):
     from gan_course.__main__ import main
 

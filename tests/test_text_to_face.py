@@ -38,10 +38,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(folder, tmp_path_factory):
+def run(folder, tmp_path_factory, in_python):
     """A run of 12 steps: level 8, its fade to 16, and 16."""
     path = tmp_path_factory.mktemp("text") / "run"
-    runs.train(path, steps=12, model="text", data=str(folder), say=lambda text: None, **TINY)
+    with in_python():
+        runs.train(path, steps=12, model="text", data=str(folder), say=lambda text: None, **TINY)
     return path
 
 
@@ -254,6 +255,7 @@ def test_a_run(run, folder, config):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))  # taught before, then frozen
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_resumed_bit_for_bit(run, folder, tmp_path, as_after):
     again = as_after(run, 8, tmp_path / "run")
     runs.train(again, steps=12, model="text", data=str(folder), say=lambda text: None)
