@@ -126,6 +126,7 @@ def test_resuming_keeps_the_settings(run, face_folder, tmp_path, capsys, refused
 
 
 @pytest.mark.parametrize("model", [["dcgan"], ["progan", "--resolution", "8", "--start", "8"]])
+@pytest.mark.usefixtures("eagerly")
 def test_rate_and_gamma_may_change(model, face_folder, tmp_path, capsys):
     """The optimisers take the new rate (a checkpoint has the old one), and settings.json tells what came when."""
     command = ["train", model[0], "--data", str(face_folder), "--out", str(tmp_path / "run"), *TINY, *model[1:]]

@@ -188,6 +188,7 @@ def test_a_drive_without_locks_gets_a_warning(run, face_folder, monkeypatch, cap
 # --- the weights of another run --------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_begins_with_the_weights_of_another(made, face_folder, tmp_path, capsys, refused):
     new = tmp_path / "new"
     assert train(face_folder, new, *TINY, "--rate", "1e-12", "--steps", "5", "--start-from", str(made)) == 0
@@ -218,6 +219,7 @@ def test_a_run_begins_with_the_weights_of_another(made, face_folder, tmp_path, c
 # --- other faces -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_refuses_other_faces_unless_told(run, face_folder, make_faces, tmp_path, refused):
     others = make_faces(tmp_path / "others", seed=9)
     refused(train(others, run, "--steps", "15"), "not those that", "--data-changed")
