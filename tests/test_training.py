@@ -195,6 +195,19 @@ def test_the_same_seed_gives_the_same_bits(tiny_gan, pictures):
     assert any(moved(values(first.generator.weights), other.generator.weights))
 
 
+def test_the_graph_optimiser_changes_nothing(tiny_gan, pictures):
+    """Smoke tests go without it (`gan_course.backend`), and users with it: the same numbers, to rounding."""
+    states = []
+    for on in (False, True):
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
+        gan = tiny_gan(dense=True)
+        gan.fit(pictures, **STEP)
+        states.append(values(gan.state()))
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 def test_xla_agrees(tiny_gan, pictures, monkeypatch):
     """To rounding, for the same latent vectors: XLA's random numbers are others."""
     latent = tf.constant(np.random.default_rng(0).normal(size=(8, 8)), "float32")
