@@ -121,8 +121,8 @@ if NAME == "tensorflow":
         """Return whether the backend sees a GPU."""
         return bool(tf.config.list_physical_devices("GPU"))
 
-    # TensorFlow rewrites every function that it compiles: up to a third of the wait before the first step of a training, too long
-    # for the few steps of a smoke test (benchmarks/graph_optimiser.py).
+    # TensorFlow rewrites every function that it compiles: up to a quarter of the wait before the first steps of a training, too
+    # long for the few steps of a smoke test (benchmarks/graph_optimiser.py).
     if os.environ.get("GAN_COURSE_PROFILE") == "smoke":
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 

@@ -198,12 +198,14 @@ def test_the_same_seed_gives_the_same_bits(tiny_gan, pictures):
 def test_the_graph_optimiser_changes_nothing(tiny_gan, pictures):
     """Smoke tests go without it (`gan_course.backend`), and users with it: the same numbers, to rounding."""
     states = []
-    for on in (False, True):
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
-        gan = tiny_gan(dense=True)
-        gan.fit(pictures, **STEP)
-        states.append(values(gan.state()))
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        for without in (True, False):
+            tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": without})
+            gan = tiny_gan(dense=True)
+            gan.fit(pictures, **STEP)
+            states.append(values(gan.state()))
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     for a, b in zip(*states, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
