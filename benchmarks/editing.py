@@ -2,6 +2,7 @@
 
     python benchmarks/editing.py --data data/toon --cpu-seconds 360 --out benchmarks/results/editing.json
     python benchmarks/editing.py --axis 40          the axes of lesson 07 after a projection, 40 faces a direction
+    python benchmarks/editing.py --nearest --data FOLDER --attributes Smiling   what a real face of the target would keep
     python benchmarks/editing.py --speed l2m-toon-64
     python benchmarks/editing.py --table benchmarks/results/editing.json        what was measured, all seeds
     python benchmarks/editing.py --unseen l2m-toon-64 --style micah --data runs/micah --out benchmarks/results/unseen.json
@@ -13,6 +14,8 @@ time on the clock, so that other work on the machine does not decide; compiling 
 --axis: faces are projected into w+ of `stylegan-toon-64` (150 steps from the encoder's guess), and walk along the axis of the
 attribute (difference of the means, ridge dual). It goes as far as reaches the target most often, by the judge itself: a favour that
 L2M-GAN does not get. No training is needed here.
+--nearest: for each test face, the training face of the target (by its label and by the judge) that shares most of the judge's other
+decisions. So much of "kept" has who takes the most similar real face in the place of an edit.
 --speed: one edit of one face, milliseconds on the clock.
 --unseen: how a network edits faces that are not of its kind, such as another drawing style (--style draws them into the folder
 first) or photographs: see `unseen.py`. --data: any folder of faces with the attributes that the network edits. Never commit a sheet of
@@ -126,6 +129,26 @@ def axis(options):
             )
 
 
+def nearest(options):
+    """Print for each direction how many other decisions of the judge the most similar real face of the target shares."""
+    source = open_faces(options.data)
+    judge = edits.Judge(f"attributes-{'toon' if toon.is_cartoon(options.data) else 'celeba'}-judge")
+    kinds, edited = domains.names_of(source, options.attributes), domains.attributes_of(options.attributes)
+    columns = [judge.attributes.index(name) for name in edited]
+    others = [i for i in range(len(judge.attributes)) if i not in columns]
+    (faces, of), (real, of_real) = (
+        domains.read(source, 64, part, options.attributes, kinds) for part in ("test", "train")
+    )
+    said, said_of_real, means = judge(faces)[0] > 0, judge(real)[0] > 0, []
+    for s, t in ((s, t) for s in range(len(kinds)) for t in range(len(kinds)) if s != t):
+        seen = (said_of_real[:, columns] == edits.wanted_values(t, len(edited))).all(axis=1)
+        there, here = said_of_real[(of_real == t) & seen][:, others], said[of == s][:, others]
+        shared = np.stack([(there == row).mean(axis=1) for row in here])
+        means.append([shared.max(axis=1).mean(), shared.mean()])
+        print(f"{kinds[s]} -> {kinds[t]}: nearest {means[-1][0]:.3f}, any {means[-1][1]:.3f} of {len(there)} faces")
+    print("mean: nearest {:.3f}, any {:.3f}".format(*np.mean(means, axis=0)))
+
+
 def speed(name, count=200):
     """Print how long one edit of one face takes."""
     editor = open_editor(name)
@@ -193,6 +216,7 @@ def main():
     p.add_argument("--out", type=Path, help="write the numbers as JSON; runs that it has are not repeated")
     p.add_argument("--sheets", type=Path, help="a folder for a sheet of edits of each run")
     p.add_argument("--axis", type=int, metavar="FACES")
+    p.add_argument("--nearest", action="store_true")
     p.add_argument("--speed", metavar="NAME")
     p.add_argument("--table", type=Path, metavar="JSON")
     p.add_argument("--unseen", metavar="RUN|NAME")
@@ -209,6 +233,8 @@ def main():
         return unseen_faces(options)
     if options.axis:
         return axis(options)
+    if options.nearest:
+        return nearest(options)
     if options.speed:
         return speed(options.speed)
     asked = {key: getattr(options, key) for key in ("attributes", "resolution", "width", "cpu_seconds")}

@@ -99,10 +99,13 @@ def _evaluate_edits(options):
         raise CourseError(
             f"'{options.target}' edits faces, and psi is {options.psi}; psi is for a StyleGAN, leave it out."
         )
-    table, curves = metrics.measure_edits(options.target, options.data, options.split, judge, options.count)
+    table, curves = metrics.measure_edits(
+        options.target, options.data, options.split, judge, options.count, strength=options.strength
+    )
     print(metrics.edits_text(table))
     if options.out:
         written = {"target": options.target, "data": str(options.data), "split": options.split, "judge": judge}
+        written["strength"] = options.strength
         rows = json.loads(table.to_json(orient="index", double_precision=6))
         with files.atomic_write(options.out) as partial:
             partial.write_text(json.dumps({**written, "directions": rows, "curves": curves}, indent=1) + "\n")
@@ -115,6 +118,8 @@ def evaluate(options):
         raise CourseError(f"--out is '{options.out}', a folder; give a file to write, such as result.json.")
     if editing.is_editor(options.target):
         return _evaluate_edits(options)
+    if options.strength != 1:
+        raise CourseError(f"'{options.target}' edits no faces, and --strength is of edits; leave it out.")
     others = [metrics.read(options.compare)] if options.compare else []  # told before the long work
     chosen = {name: getattr(options, name) for name in "split count seed features part resolution psi".split()}
     result = metrics.evaluate(options.target, options.data, **chosen)
@@ -298,9 +303,12 @@ def _edit_given(options):
         editor.tell(face[None])[0] if options.source is None else editor.domain(editing.settings_of(options.source))
     )
     strength = 1.0 if options.strength is None else options.strength
+    if strength == "enough":
+        strength = editor.enough(face[None], target, source)[0]
     edited = editor.edit(face[None], target, strength, source)[0]
     show.save(options.out, edited)
-    print(f"{options.out}: {editor.domains[source]} -> {editor.domains[editor.domain(target, source)]}.")
+    told = f"{editor.domains[source]} -> {editor.domains[editor.domain(target, source)]}"
+    print(f"{options.out}: {told}, strength {strength:g}.")
 
 
 def page(options):
@@ -316,6 +324,11 @@ def page(options):
             print(f"It is served at {address} until Ctrl-C.", flush=True)
             webbrowser.open(address)
             server.serve_forever()
+
+
+def strength(text):
+    """Return the number, or the word 'enough'."""
+    return text if text == "enough" else float(text)
 
 
 def names(text):
@@ -419,6 +432,9 @@ def parser(systems=True):
     )
     p.add_argument("--resolution", type=int, help="height and width of a FOLDER's faces in pixels (default: 64)")
     p.add_argument("--psi", type=float, default=1.0, help="of a StyleGAN, as in sample (default: 1)")
+    p.add_argument(
+        "--strength", type=strength, default=1.0, metavar="NUMBER|enough", help="of edits, as in edit (default: 1)"
+    )
     p.add_argument("--out", type=path, metavar="JSON", help="write the numbers and all that repeats them")
     p.add_argument("--compare", type=path, metavar="JSON", help="show an earlier result beside; refused if not alike")
     p.set_defaults(run=evaluate)
@@ -540,7 +556,11 @@ def parser(systems=True):
     drawn.add_argument("--count", type=int, help="how many faces (default: 6)")
     drawn.add_argument("--seed", type=int, help="another seed draws other faces (default: 0)")
     given.add_argument(
-        "--strength", type=float, help="from 0, the face given back, to 1, the edit, and beyond (default: 1)"
+        "--strength",
+        type=strength,
+        metavar="NUMBER|enough",
+        help="from 0, the face given back, to 1, the edit, and beyond; enough: as little as lets the steering network see the "
+        "target (default: 1)",
     )
     given.add_argument(
         "--source",

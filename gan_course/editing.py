@@ -22,6 +22,8 @@ from gan_course.training import classifier
 
 BATCH = 64
 MOST = 3.0  # of the strength: beyond, there are no faces any more
+ENOUGH = np.linspace(0.5, 1.5, 9)  # the strengths of which "enough" takes the smallest that does
+SURE = 1.5  # the logit from which on the steering network counts as sure: a probability of 0.82
 
 
 def is_editor(target):
@@ -96,14 +98,35 @@ class DomainEditor:
 
     def tell(self, pictures):
         """Return the domains of faces, uint8 (n, r, r, 3), as the steering network sees them: int64 (n,)."""
+        return ((self.said(pictures) > 0) << np.arange(len(self.attributes))).sum(axis=1)
+
+    def said(self, pictures):
+        """Return the steering network's logits of the edited attributes, (n, attributes); above 0: yes."""
         steering, known = self.steering()
-        rows = [known.index(name) for name in self.attributes]
-        said = []
+        rows, said = [known.index(name) for name in self.attributes], []
         for start in range(0, len(pictures), BATCH):
             x = ops.convert_to_tensor(pictures[start : start + BATCH].astype("float32") / 127.5 - 1)
             with no_gradient():
-                said.append(to_numpy(steering(fitted(x, steering), training=False))[:, rows] > 0)
-        return (np.concatenate(said) << np.arange(len(rows))).sum(axis=1)
+                said.append(to_numpy(steering(fitted(x, steering), training=False))[:, rows])
+        return np.concatenate(said)
+
+    def enough(self, pictures, target, source=None):
+        """Return for each face the smallest strength of `ENOUGH` at which the steering network sees the target, (n,).
+
+        It sees it where its logits are at least `SURE` on the target's side, in all edited attributes. Where they never are, the
+        strength at which they come nearest. pictures, target, source: see `edit`. Raises `CourseError` where no steering network is.
+        """
+        try:
+            self.steering()
+        except CourseError:
+            raise CourseError("No steering network says here which strength is enough; give a number.") from None
+        pictures = show.to_uint8(pictures)
+        source = self.tell(pictures) if source is None else self.domain(source)
+        target = np.broadcast_to(self.domain(target, source), len(pictures))
+        sides = 2 * (target[:, None] >> np.arange(len(self.attributes)) & 1) - 1
+        sure = np.array([(sides * self.said(self.edit(pictures, target, a, source))).min(axis=1) for a in ENOUGH])
+        seen = sure >= SURE
+        return ENOUGH[np.where(seen.any(axis=0), seen.argmax(axis=0), sure.argmax(axis=0))]
 
     def steering(self):
         """Return the attribute network that tells the domains, and its attributes; raise `CourseError` where there is none."""
@@ -149,12 +172,14 @@ class DomainEditor:
 
         pictures: uint8 (n, r, r, 3), or float in [-1, 1]. target, source: see `domain`; numbers may be given one a face. A
         dictionary as target changes these attributes and leaves the others as the source has them. source None: `tell`.
-        strength: a number, or (n,), from 0 (the face given back) to 1 (the edit) and a little on.
+        strength: a number, or (n,), from 0 (the face given back) to 1 (the edit) and a little on; "enough": see `enough`.
         """
         pictures = show.to_uint8(pictures)
         shape = (self.resolution, self.resolution, 3)
         if pictures.ndim != 4 or pictures.shape[1:] != shape or not len(pictures):
             raise CourseError(f"The faces have the shape {pictures.shape}; give (n, {', '.join(map(str, shape))}).")
+        if isinstance(strength, str) and strength == "enough":
+            strength = self.enough(pictures, target, source)
         strength = np.asarray(strength, "float32")
         if not ((strength >= 0) & (strength <= MOST)).all():
             raise CourseError(f"The strength is {strength}; give a number from 0 to {MOST:g}, usually to 1.")

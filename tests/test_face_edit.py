@@ -50,13 +50,18 @@ def test_without_sources_the_steering_network_is_asked(monkeypatch):
 def test_controls(widget, tmp_path, monkeypatch):
     pytest.importorskip("ipywidgets")
     before, after, right = widget.controls().children
-    number, upload, smiling, hat, strength, said, path, save = right.children
+    number, upload, smiling, hat, strength, enough, said, path, save = right.children
     assert (smiling.value, hat.value) == (True, False) and "Smiling, not Hat" in said.value
     shown = after.children[1].value
     hat.value = True
     assert widget.wanted == {"Smiling": 1, "Hat": 1} and after.children[1].value != shown
     strength.value = 0.0
     assert widget.strength == 0
+    enough.click()
+    assert "which strength is enough; give a number" in said.value and widget.strength == 0
+    monkeypatch.setattr(editing.DomainEditor, "enough", lambda self, faces, wanted, source: np.array([0.625]))
+    enough.click()
+    assert widget.strength == strength.value == 0.625
     face = before.children[1].value
     number.value = 2
     assert widget.source == 2 and (smiling.value, hat.value) == (False, True) and before.children[1].value != face

@@ -561,6 +561,8 @@ def test_the_command_edits(folder, run, tmp_path, capsys, refused):
     np.testing.assert_array_equal(face, np.asarray(Image.open(face_file(folder))))
     np.testing.assert_array_equal(made, editor.edit(face[None], 3, 0.8, source=2)[0])
     assert main([*words, "--set", "Smiling, Eyeglasses"]) == 0  # a domain's name; the source is told
+    assert main([*words, "--set", "Smiling=1", "--source", "Smiling=0", "--strength", "enough"]) == 0
+    assert f"strength {editor.enough(face[None], 1, 0)[0]:g}." in capsys.readouterr().out
     capsys.readouterr()
     for more, said in (
         (["--set", "Smiling=2"], "is no setting"),
@@ -583,6 +585,42 @@ def test_domains_are_asked_for_in_three_ways(run):
         editor.domain(4)
     with pytest.raises(CourseError, match="have the shape"):
         editor.edit(np.zeros((1, 8, 8, 3), "uint8"), 1, source=0)
+
+
+def test_as_little_as_is_enough(run, monkeypatch):
+    """A steering network that sees a smile where a face is bright enough, and an edit that brightens by its strength."""
+    editor, tried = editing.open_editor(run), list(editing.ENOUGH)
+    monkeypatch.setattr(editor, "steering", lambda: None)
+    brightness = np.array([20.0, 60.0, 100.0, 250.0])
+    faces = np.broadcast_to(brightness[:, None, None, None], (4, 16, 16, 3)).astype("uint8")
+    drawn = []
+
+    def edit(pictures, target, strength=1.0, source=None):
+        drawn.append(strength)
+        return np.clip(pictures + 100 * strength, 0, 255)
+
+    def said(pictures):
+        smile = (pictures.mean(axis=(1, 2, 3)) - 150) / 10
+        return np.stack([smile, np.full(len(smile), -9.0)], axis=1)  # never glasses
+
+    monkeypatch.setattr(editor, "said", said)
+    with monkeypatch.context() as patch:
+        patch.setattr(editor, "edit", edit)
+        found = editor.enough(faces, 1, source=0)
+    # 165 is sure: 20 + 100 * 1.5, 60 + 100 * 1.125, 100 + 100 * 0.75; the last is bright at once.
+    np.testing.assert_array_equal(found, [1.5, 1.125, 0.75, 0.5])
+    assert drawn == tried
+    with monkeypatch.context() as patch:
+        patch.setattr(editor, "edit", edit)
+        np.testing.assert_array_equal(
+            editor.enough(faces, {"Smiling": 0}, source=3), [0.5, 0.5, 0.5, 0.5]
+        )  # glasses: never
+        np.testing.assert_array_equal(
+            editor.enough(faces[:3] // 20, 1, source=0)[:1], [1.5]
+        )  # not even there: the nearest
+    whole = editor.edit(faces, 1, "enough", source=0)
+    for i, strength in enumerate(editor.enough(faces, 1, source=0)):
+        np.testing.assert_array_equal(whole[i], editor.edit(faces[i : i + 1], 1, strength, source=0)[0])
 
 
 def test_the_steering_network_tells_the_source(run, monkeypatch):
@@ -622,7 +660,17 @@ def test_edits_are_measured(folder, run, tmp_path, monkeypatch, capsys):
     assert row["kept"] == pytest.approx(((before[:, 2:] > 0) == (after[:, 2:] > 0)).mean(), abs=1e-5)
     back = editor.edit(faces, 2, 0.0, source=1).astype(float)
     assert row["error"] == pytest.approx(np.abs(back - faces).mean() / 127.5, abs=1e-5)
-    assert 0 < row["floor"] and 0 < row["frechet"]
+    assert 0 < row["floor"] and 0 < row["frechet"] and written["strength"] == 1
+    # And at another strength.
+    monkeypatch.setattr(editor, "enough", lambda faces, target, source: np.full(len(faces), 0.5))
+    table, curves = edits.measure_edits(editor, folder, "all", strength="enough")
+    after, half = (
+        look(editor.edit(faces, 2, 0.5, source=1)),
+        table.loc["Smiling, not Eyeglasses -> not Smiling, Eyeglasses"],
+    )
+    assert half["target"] == pytest.approx(((after[:, 0] <= 0) & (after[:, 1] > 0)).mean(), abs=1e-5)
+    assert half["kept"] == pytest.approx(((before[:, 2:] > 0) == (after[:, 2:] > 0)).mean(), abs=1e-5)
+    assert half["error"] == pytest.approx(row["error"]) and curves == written["curves"]
 
 
 def test_measures_with_known_answers():
@@ -712,6 +760,7 @@ def test_folders_are_domains_and_cats_become_dogs(animals, tmp_path, capsys, ref
     refused(main([*one, "dog"]), "say what the face is (source), such as 'cat'")
     refused(main([*one, "dog=1", "--source", "cat"]), "give the name of one: cat, dog")
     refused(main([*one, "bird", "--source", "cat"]), "choose one of cat; dog")
+    refused(main([*one, "dog", "--source", "cat", "--strength", "enough"]), "is enough; give a number")
     assert main([*one, "dog", "--source", "cat"]) == 0
     assert "cat -> dog" in capsys.readouterr().out
 

@@ -106,12 +106,13 @@ class _Folders:
         return np.array([self.model.predict_proba(features)[:, t].mean() for _, features in judged])
 
 
-def measure_edits(target, data, part="test", judge="auto", limit=None, strengths=STRENGTHS):
+def measure_edits(target, data, part="test", judge="auto", limit=None, strengths=STRENGTHS, strength=1.0):
     """Edit all faces of `part` of the folder `data` into each other domain, and measure; return (table, curves).
 
     target: a run, shipped weights, or what `open_editor` returns for them. judge: an attribute network
     (`classifier.attribute_network`); auto: that of the cartoons or of CelebA. limit: at most so many faces of a domain, evenly
-    spaced. The source domain of a face is its label's.
+    spaced. The source domain of a face is its label's. strength: of the edits, a number or "enough" (`DomainEditor.enough`); error,
+    spearman and the curves are always those of `strengths`.
 
     The table (pandas) has a row for each direction, and a last one, 'mean':
     faces; target: share of edited faces that the judge sees in the target domain; real: the same of real faces of the target, its
@@ -160,7 +161,8 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
         faces, (logits, features) = pictures[groups[s]], before[s]
         made = {a: editor.edit(faces, t, a, source=s) for a in strengths}
         judged = {a: judge(x) for a, x in made.items()}
-        after, now = judged[1.0]
+        edited = judged[1.0] if strength == 1.0 else judge(editor.edit(faces, t, strength, source=s))
+        after, now = edited
         curve = told.curve([judged[a] for a in strengths], s, t)
         name = f"{editor.domains[s]} -> {editor.domains[t]}"
         curves[name] = [round(float(p), 4) for p in curve]
@@ -169,7 +171,7 @@ def measure_edits(target, data, part="test", judge="auto", limit=None, strengths
         few = _spread(np.arange(len(faces)), count)
         rows[name] = dict(
             faces=len(faces),
-            target=told.share(judged[1.0], t),
+            target=told.share(edited, t),
             real=told.share(before[t], t) if has_floor else np.nan,
             kept=agreement(logits[:, others], after[:, others]),
             kept_free=agreement(logits[:, free], after[:, free]),

@@ -36,7 +36,10 @@ class FaceEdit:
         return np.concatenate([self.face[None], edited])
 
     def controls(self):
-        """Return the widget: before and after, a face by number or your own, a box an attribute, the strength, a button that saves."""
+        """Return the widget: before and after, a face by number or your own, a box an attribute, the strength, and two buttons.
+
+        One sets the strength to as little as lets the steering network see what is wanted (`DomainEditor.enough`), one saves.
+        """
         import ipywidgets as widgets
 
         views = [widgets.Image(format="png", width=self.size) for _ in range(2)]
@@ -45,6 +48,7 @@ class FaceEdit:
         upload = widgets.FileUpload(accept=".jpg,.jpeg,.png", description="your face")
         boxes = {name: widgets.Checkbox(description=name, indent=False) for name in self.editor.attributes}
         strength = widgets.FloatSlider(self.strength, min=0, max=1.5, step=0.05, description="strength")
+        enough = widgets.Button(description="as little as is enough")
         save, path = widgets.Button(description="save picture"), widgets.Text("edited.png", description="to")
         said = widgets.Label()
 
@@ -77,6 +81,12 @@ class FaceEdit:
             else:
                 taken()
 
+        def set_enough(_):
+            try:
+                strength.value = float(self.editor.enough(self.face[None], self.wanted, self.source)[0])
+            except CourseError as error:
+                said.value = str(error)
+
         def save_picture(_):
             try:
                 said.value = f"saved to {show.save(path.value, self.pictures()[1])}"
@@ -86,8 +96,9 @@ class FaceEdit:
         number.observe(choose, "value")
         upload.observe(own, "value")
         strength.observe(draw, "value")
+        enough.on_click(set_enough)
         save.on_click(save_picture)
         taken()
         columns = [widgets.VBox([title, view]) for title, view in zip(titles, views, strict=True)]
-        right = widgets.VBox([number, upload, *boxes.values(), strength, said, path, save])
+        right = widgets.VBox([number, upload, *boxes.values(), strength, enough, said, path, save])
         return widgets.HBox([*columns, right])
