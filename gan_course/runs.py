@@ -199,6 +199,9 @@ def _settings(run, chosen):
     known = {f.name for f in fields(config)}
     for name, value in chosen.items():
         old = getattr(config, name) if name in known else None
+        if value == "auto" != old:  # the recipe of a new run puts its choice in the place of this word
+            again = {f.name: getattr(config, f.name) for f in config.options()} | {"data": config.data} | chosen
+            value = getattr(config.recipe(**again), name)
         if name == "data" or old == value:  # the faces may have moved
             continue
         if name not in steered:

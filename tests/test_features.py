@@ -141,7 +141,7 @@ def test_a_run_with_it_resumes_with_the_same_bits(model, face_folder, tmp_path, 
     small |= dict(model=model, data=str(face_folder), steering="auto", say=lambda text: None)
     whole = runs.train(tmp_path / "whole", steps=2, **small)
     place = as_after(tmp_path / "whole", 1, tmp_path / "again")
-    again = runs.train(place, steps=2, say=small["say"], data=str(face_folder))
+    again = runs.train(place, steps=2, **small)  # the same command; "auto" means the network that it meant
     assert json.loads((tmp_path / "whole/settings.json").read_text())["steering"] == "attributes-celeba-steer"
     for one, two in zip(whole.state(), again.state(), strict=True):
         np.testing.assert_array_equal(to_numpy(one), to_numpy(two), err_msg=one.path)
