@@ -178,7 +178,9 @@ class DomainEditor:
         shape = (self.resolution, self.resolution, 3)
         if pictures.ndim != 4 or pictures.shape[1:] != shape or not len(pictures):
             raise CourseError(f"The faces have the shape {pictures.shape}; give (n, {', '.join(map(str, shape))}).")
-        if isinstance(strength, str) and strength == "enough":
+        if isinstance(strength, str):
+            if strength != "enough":
+                raise CourseError(f"The strength is '{strength}'; give a number, or 'enough'.")
             strength = self.enough(pictures, target, source)
         strength = np.asarray(strength, "float32")
         if not ((strength >= 0) & (strength <= MOST)).all():

@@ -585,6 +585,8 @@ def test_domains_are_asked_for_in_three_ways(run):
         editor.domain(4)
     with pytest.raises(CourseError, match="have the shape"):
         editor.edit(np.zeros((1, 8, 8, 3), "uint8"), 1, source=0)
+    with pytest.raises(CourseError, match="is 'much'; give a number, or 'enough'"):
+        editor.edit(np.zeros((1, 16, 16, 3), "uint8"), 1, "much", source=0)
 
 
 def test_as_little_as_is_enough(run, monkeypatch):
@@ -606,18 +608,12 @@ def test_as_little_as_is_enough(run, monkeypatch):
     monkeypatch.setattr(editor, "said", said)
     with monkeypatch.context() as patch:
         patch.setattr(editor, "edit", edit)
-        found = editor.enough(faces, 1, source=0)
-    # 165 is sure: 20 + 100 * 1.5, 60 + 100 * 1.125, 100 + 100 * 0.75; the last is bright at once.
-    np.testing.assert_array_equal(found, [1.5, 1.125, 0.75, 0.5])
-    assert drawn == tried
-    with monkeypatch.context() as patch:
-        patch.setattr(editor, "edit", edit)
-        np.testing.assert_array_equal(
-            editor.enough(faces, {"Smiling": 0}, source=3), [0.5, 0.5, 0.5, 0.5]
-        )  # glasses: never
-        np.testing.assert_array_equal(
-            editor.enough(faces[:3] // 20, 1, source=0)[:1], [1.5]
-        )  # not even there: the nearest
+        # 165 is sure: 20 + 100 * 1.5, 60 + 100 * 1.125, 100 + 100 * 0.75; the last is bright at once.
+        np.testing.assert_array_equal(editor.enough(faces, 1, source=0), [1.5, 1.125, 0.75, 0.5])
+        assert drawn == tried
+        np.testing.assert_array_equal(editor.enough(faces[:1] // 20, 1, source=0), [1.5])  # never sure: the nearest
+        # Glasses are never seen, and no strength is nearer than another.
+        np.testing.assert_array_equal(editor.enough(faces, {"Smiling": 0}, source=3), [0.5] * 4)
     whole = editor.edit(faces, 1, "enough", source=0)
     for i, strength in enumerate(editor.enough(faces, 1, source=0)):
         np.testing.assert_array_equal(whole[i], editor.edit(faces[i : i + 1], 1, strength, source=0)[0])
