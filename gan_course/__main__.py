@@ -327,8 +327,11 @@ def page(options):
 
 
 def strength(text):
-    """Return the number, or the word 'enough'."""
-    return text if text == "enough" else float(text)
+    """Return the number of `0.8`, or the word `enough`."""
+    try:
+        return text if text == "enough" else float(text)
+    except ValueError:
+        raise CourseError(f"--strength is '{text}'; give a number, or enough.") from None
 
 
 def names(text):

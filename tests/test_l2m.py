@@ -569,6 +569,7 @@ def test_the_command_edits(folder, run, tmp_path, capsys, refused):
         (["--set", "Hat=1", "--source", "Smiling=0"], "Hat=1 cannot be set"),
         (["--set", "Laughing"], "no domain 'Laughing'"),
         (["--set", "Smiling=1", "--strength", "-1"], "strength is -1"),
+        (["--set", "Smiling=1", "--strength", "much"], "--strength is 'much'; give a number, or enough"),
         (["--set", "Smiling=1", "--image", str(folder / "list_attr_celeba.txt")], "cannot be read"),
     ):
         refused(main([*words, *more]), said)
