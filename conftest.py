@@ -5,8 +5,6 @@ import os
 
 os.environ["GAN_COURSE_PROFILE"] = "smoke"
 os.environ.pop("GAN_COURSE_FACES", None)
-if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: more threads would wait for each other
-    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def pytest_collection_finish():
