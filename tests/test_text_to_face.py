@@ -20,7 +20,7 @@ from gan_course.training.gan import Batch
 
 SMALL = dict(words=9, attributes=3, length=6, text_dim=8, embedding=5, condition_dim=4, resolution=8, latent_dim=6,
              base=32, max_width=8)  # fmt: skip
-TINY = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, max_batch=8, epoch=4, start=8, fade_images=16,
+TINY = dict(resolution=16, latent_dim=6, width=4, max_width=8, batch_size=8, max_batch=8, epoch=2, start=8, fade_images=16,
             stable_images=16, length=24, text_dim=12, condition_dim=4, reading_steps=20, r1_interval=2)  # fmt: skip
 ONE = TINY | dict(start=16)  # one stage: compiled once
 RNG = np.random.default_rng(0)
@@ -39,10 +39,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory, in_python):
-    """A run of 12 steps: level 8, its fade to 16, and 16."""
+    """A run of 6 steps: level 8, its fade to 16, and 16."""
     path = tmp_path_factory.mktemp("text") / "run"
     with in_python():
-        runs.train(path, steps=12, model="text", data=str(folder), say=lambda text: None, **TINY)
+        runs.train(path, steps=6, model="text", data=str(folder), say=lambda text: None, **TINY)
     return path
 
 
@@ -240,7 +240,7 @@ def state(path):
 
 def test_a_run(run, folder, config):
     trainer, found = runs.load_run(run)
-    assert found == config and trainer.step == 12
+    assert found == config and trainer.step == 6
     log = (run / "log.csv").read_text().splitlines()
     assert set("step resolution alpha d_loss g_loss real fake wrong r1 kl".split()) <= set(log[0].split(","))
     assert len(list((run / "sheets").iterdir())) == 4 and (run / "training.gif").exists()
@@ -257,8 +257,8 @@ def test_a_run(run, folder, config):
 
 @pytest.mark.usefixtures("eagerly")
 def test_resumed_bit_for_bit(run, folder, tmp_path, as_after):
-    again = as_after(run, 8, tmp_path / "run")
-    runs.train(again, steps=12, model="text", data=str(folder), say=lambda text: None)
+    again = as_after(run, 4, tmp_path / "run")
+    runs.train(again, steps=6, model="text", data=str(folder), say=lambda text: None)
     for a, b in zip(state(run), state(again), strict=True):
         np.testing.assert_array_equal(a, b)
 

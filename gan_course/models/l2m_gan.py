@@ -105,6 +105,10 @@ class Block(keras.layers.Layer):
         for layer in [self.conv1, self.conv2, *([self.shortcut] if self.shortcut else []), *self.norms]:
             layer.build(inner)
 
+    def compute_output_shape(self, shape):  # else Keras runs `call` once more to find it out
+        batch, height, width, _ = shape
+        return (batch, height // 2, width // 2, self.channels) if self.down else (batch, height, width, self.channels)
+
     def call(self, x):
         h = self.conv1(lrelu(self.norms[0](x) if self.norm else x))
         h = self.conv2(lrelu(self.norms[1](h) if self.norm else h))
@@ -134,6 +138,10 @@ class StyledBlock(keras.layers.Layer):
         if self.has_shortcut and x_shape[-1] != self.channels:
             self.shortcut = Conv(self.channels, 1, use_bias=False)
             self.shortcut.build(x_shape)
+
+    def compute_output_shape(self, x_shape, style_shape):
+        batch, height, width, _ = x_shape
+        return (batch, 2 * height, 2 * width, self.channels) if self.up else (batch, height, width, self.channels)
 
     def call(self, x, style):
         h = self.conv1(lrelu(self.norm1(x, style)))
