@@ -6,6 +6,7 @@ On the way 500 faces are measured against the validation part, after the last st
 features of the judge of cartoons.
 
     python benchmarks/face_failures.py --data data/toon --out runs/failures
+    python benchmarks/face_failures.py --data data/toon --out runs/few --few      # few faces, with and without DiffAugment
 
 One to two minutes for each run on two CPU cores. A run that is in --out already is not trained again.
 """
@@ -37,6 +38,14 @@ RUNS = {
     "mode collapse": dict(rate=2e-3, d_rate=3e-5),
     "D wins": dict(loss="minimax", rate=1e-4, d_rate=4e-3),
     "memorised, 32 faces": dict(limit=32, steps=6000) | R1,
+}
+AUGMENT = dict(augment="translation,colour,cutout", augment_p=0.8)
+FEW = {  # the cure for a memorised training set
+    f"{count} faces, gamma {gamma:g}{', DiffAugment' if cure else ''}": dict(limit=count, steps=6000, r1_gamma=gamma)
+    | cure
+    for count in (32, 300)
+    for gamma in (10.0, 1.0)
+    for cure in ({}, AUGMENT)
 }
 
 
@@ -139,19 +148,24 @@ def main():
     parser.add_argument("--data", required=True, help="a folder of cartoons, in CelebA's layout")
     parser.add_argument("--pages", type=int, default=8, help="how often to look and measure on the way")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--runs", nargs="*", default=list(RUNS), help="names of RUNS")
+    parser.add_argument("--few", action="store_true", help="the runs of FEW in the place of those of RUNS")
+    parser.add_argument("--runs", nargs="*", help="names of runs (default: all)")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and results.json")
-    parser.add_argument("--pictures", type=Path, help="where to write face_failures.jpg and face_copies.jpg")
+    parser.add_argument(
+        "--pictures", type=Path, help="where to write face_failures.jpg and face_copies.jpg, or face_few.jpg"
+    )
     options = parser.parse_args()
+    runs = FEW if options.few else RUNS
+    names = options.runs or list(runs)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {"runs": {}}
     ruler = Ruler(options.data)
-    for name in options.runs:
+    for name in names:
         if name in results["runs"]:
             continue
         keras.backend.clear_session()
-        entry, sheets, last = train(RUNS[name], options.data, ruler, options.pages, options.seed)
+        entry, sheets, last = train(runs[name], options.data, ruler, options.pages, options.seed)
         stem = "".join(c if c.isalnum() else "_" for c in name)
         np.savez_compressed(options.out / f"{stem}.npz", sheets=sheets, last=last[:64])
         show.save(options.out / f"{stem}.png", show.sheet(sheets.reshape(-1, *sheets.shape[2:]), columns=IN_A_ROW))
@@ -173,9 +187,11 @@ def main():
                            "drawn": COUNT, "real": f"{len(ruler.test)} of the test part"}  # fmt: skip
     file.write_text(json.dumps(results))
     print("real", results["real"])
-    if options.pictures:
-        show.save(options.pictures / "face_failures.jpg", picture(results, options.out, options.runs))
-        name = next(name for name in options.runs if RUNS[name].get("limit"))
+    if options.pictures and options.few:
+        show.save(options.pictures / "face_few.jpg", picture(results, options.out, names))
+    elif options.pictures:
+        show.save(options.pictures / "face_failures.jpg", picture(results, options.out, names))
+        name = next(name for name in names if runs[name].get("limit"))
         show.save(options.pictures / "face_copies.jpg", copies(results, options.out, name, ruler))
 
 

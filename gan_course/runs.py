@@ -22,6 +22,7 @@ from gan_course import backend
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write, clear_partials
+from gan_course.models import dcgan
 from gan_course.systems import system
 from gan_course.training import checkpoints
 from gan_course.training.callbacks import Bar, Guard, Limit, Log, Sheets
@@ -149,16 +150,20 @@ def _same_kind(config, found):
 def _begin_with(trainer, start):
     """Give the trained networks that are averaged, and their averages, the weights of another; return one sentence on it.
 
-    Where shapes differ (the layers that know the domains, of an editor of other domains) the fresh weights stay. The
-    discriminator of a run comes too, if it has the same layers; shipped weights hold none, so there it is fresh.
+    Where shapes differ (the layers that know the domains, of an editor of other domains) the fresh weights stay, and so do
+    those of residual blocks that the other has not: they change nothing yet. The discriminator of a run comes too, if it
+    has the same layers; shipped weights hold none, so there it is fresh.
     """
     network, name = start.network, start.about["name"]
     taken = total = 0
     for networks in trainer.averages:
         for one in networks:
-            if len(one.weights) != len(network.weights):
+            weights = one.weights
+            if len(weights) > len(network.weights):
+                weights = [weight for weight in weights if not weight.path.split("/")[-2].startswith(dcgan.BLOCK)]
+            if len(weights) != len(network.weights):
                 raise CourseError(f"{name} has other layers than the run's network; give the same sizes.")
-            for weight, found in zip(one.weights, network.weights, strict=True):
+            for weight, found in zip(weights, network.weights, strict=True):
                 total += 1
                 if weight.shape == found.shape:
                     weight.assign(found)

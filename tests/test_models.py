@@ -109,6 +109,20 @@ np.save("there.npy", keras.ops.convert_to_numpy(g(np.load("latent.npy"))))
     np.testing.assert_allclose(np.load(tmp_path / "there.npy"), here, atol=1e-5)
 
 
+def test_a_deeper_generator_begins_as_the_one_below():
+    flat, deep = dcgan.build_generator(16, 5, 4, 8), dcgan.build_generator(16, 5, 4, 8, blocks=2)
+    shared = [weight for weight in deep.weights if not weight.path.split("/")[-2].startswith(dcgan.BLOCK)]
+    assert [w.shape for w in shared] == [w.shape for w in flat.weights]
+    for weight, value in zip(shared, flat.weights, strict=True):
+        weight.assign(value)
+    latent = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    for training in (False, True):
+        np.testing.assert_allclose(flat(latent, training=training), deep(latent, training=training), atol=1e-5)
+    # At 4x4 and at 8x8, the maps below 16x16: two blocks each, of two kernels (3, 3, c, c) and eight numbers a channel.
+    assert deep.count_params() - flat.count_params() == sum(2 * (2 * 9 * c * c + 8 * c) for c in (8, 4))
+    assert dcgan.build_generator(blocks=1).count_params() == 2_524_291
+
+
 @pytest.mark.parametrize("norm", ["batch", "spectral"])
 def test_discriminators_for_comparison(norm):
     plain, network = dcgan.build_discriminator(16, 4, 8), dcgan.build_discriminator(16, 4, 8, norm=norm)

@@ -14,7 +14,9 @@ from PIL import Image
 
 from gan_course import runs
 from gan_course.__main__ import main
+from gan_course.backend import to_numpy
 from gan_course.errors import CourseError, CourseWarning
+from gan_course.latent.sampling import fixed_latent
 from gan_course.training.callbacks import Log, Sheets
 
 TINY = "--resolution 16 --latent-dim 8 --width 4 --max-width 8 --batch-size 8 --epoch 5".split()
@@ -208,6 +210,15 @@ def test_a_run_begins_with_the_weights_of_another(made, face_folder, tmp_path, c
     assert train(face_folder, new, "--steps", "10") == 0  # goes on
     capsys.readouterr()
     assert json.loads((new / "settings.json").read_text())["start_from"] == made.name
+    deep = [*TINY, "--blocks", "1", "--rate", "1e-12", "--start-from", str(made)]
+    assert train(face_folder, tmp_path / "deep", *deep, "--steps", "5") == 0  # blocks that the other has not
+    capsys.readouterr()
+    deeper = runs.load_run(tmp_path / "deep")[0].ema_generator
+    assert len(deeper.weights) > count
+    latent = fixed_latent(4, 8)
+    faces = [to_numpy(network(latent, training=False)) for network in (first.ema_generator, deeper)]
+    assert abs(faces[0] - faces[1]).max() < 0.02  # the same, but for five steps of batch norm's statistics
+    refused(train(face_folder, tmp_path / "flat", *TINY, "--start-from", str(tmp_path / "deep")), "other layers")
     wide = [*TINY, "--width", "6", "--max-width", "12", "--start-from", str(made)]
     refused(train(face_folder, tmp_path / "wide", *wide, "--steps", "5"), "another size", "--width")
     refused(train(face_folder, tmp_path / "none", *TINY, "--start-from", "nobody"), "nobody")

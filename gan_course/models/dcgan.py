@@ -12,6 +12,8 @@ from keras import layers
 
 from gan_course.errors import CourseError
 
+BLOCK = "block_"  # how the names of a residual block's layers begin
+
 
 def _check(resolution):
     if resolution not in (16, 32, 64, 128, 256):
@@ -33,13 +35,30 @@ def channels_at(size, resolution, width, max_width):
     return min(max_width, width * resolution // (2 * size))
 
 
-def build_generator(resolution=64, latent_dim=64, width=32, max_width=256):
+def _block(x, name):
+    """Return ReLU(x + two 3x3 convolutions of x), with batch norm: a residual block (He et al. 2016, figure 2).
+
+    The second batch norm begins with gamma 0 (Goyal et al. 2017, section 5.1) and x comes from a ReLU, so at first the block
+    changes nothing.
+    """
+    y = layers.Conv2D(x.shape[-1], 3, padding="same", use_bias=False, kernel_initializer=_normal(), name=f"{name}_a")(x)
+    y = layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_a_norm")(y))
+    y = layers.Conv2D(x.shape[-1], 3, padding="same", use_bias=False, kernel_initializer=_normal(), name=f"{name}_b")(y)
+    y = layers.BatchNormalization(momentum=0.9, gamma_initializer="zeros", name=f"{name}_b_norm")(y)
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def build_generator(resolution=64, latent_dim=64, width=32, max_width=256, blocks=0):
     """Return G: latent (batch, latent_dim) -> pictures (batch, resolution, resolution, 3) in [-1, 1].
 
     Dense to 4x4, then one transposed 4x4 convolution of stride 2 per doubling; batch norm and ReLU between,
     tanh at the end. A kernel of 4 with stride 2 covers every output pixel by the same number of taps,
     which a kernel of 5 or 3 does not (the 'checkerboard' of Odena et al. 2016).
     Its default size, 64x64 with width 32, has 953,731 parameters.
+
+    blocks: residual blocks on the maps of each size below the last. They begin as nothing, so that a trained generator can be
+    made deeper and go on learning (Chen, Goodfellow and Shlens 2016, 'Net2Net'): `train --start-from`. A training that began
+    with them drew one face for all latent vectors (benchmarks/README.md).
     """
     _check(resolution)
     wide = channels_at(4, resolution, width, max_width)
@@ -51,6 +70,8 @@ def build_generator(resolution=64, latent_dim=64, width=32, max_width=256):
         # A short memory (momentum 0.9): the statistics of a generator that learns move fast.
         x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.ReLU()(x)
+        for k in range(blocks):
+            x = _block(x, f"{BLOCK}{size}_{k}")
         size *= 2
         if size == resolution:
             break

@@ -383,9 +383,10 @@ class DCGANConfig(GANConfig):
     """The course's DCGAN (lesson 02)."""
 
     model: str = "dcgan"
+    blocks: int = option(0, "residual blocks of G at each size; put them into a trained one, by --start-from", COUNT)
 
     def network(self):
-        return dcgan.build_generator(self.resolution, self.latent_dim, self.width, self.max_width)
+        return dcgan.build_generator(self.resolution, self.latent_dim, self.width, self.max_width, self.blocks)
 
     def discriminator(self):
         return dcgan.build_discriminator(self.resolution, self.width, self.max_width)
