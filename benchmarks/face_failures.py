@@ -44,7 +44,7 @@ FEW = {  # the cure for a memorised training set
     f"{count} faces, gamma {gamma:g}{', DiffAugment' if cure else ''}": dict(limit=count, steps=6000, r1_gamma=gamma)
     | cure
     for count in (32, 300)
-    for gamma in (10.0, 1.0)
+    for gamma in (1.0, 10.0)
     for cure in ({}, AUGMENT)
 }
 
@@ -131,7 +131,7 @@ def picture(results, folder, names):
         sheets = stored["sheets"]
         page = np.concatenate([sheets[len(sheets) * 3 // 4 - 1], np.full_like(sheets[0, :1], 255), sheets[-1]])
         rows[f"{name}\nFFD {results['runs'][name]['last']['frechet']:.0f}"] = show.sheet(page, len(page))
-    return show.labelled(rows)
+    return show.labelled(rows, width=210)
 
 
 def copies(results, folder, name, ruler):
