@@ -10,6 +10,7 @@ from gan_course.backend import keras, ops
 from gan_course.errors import CourseError
 
 SQRT2 = math.sqrt(2.0)  # He's gain for a layer that a (leaky) ReLU follows
+BLOCK = "block_"  # how the names of a residual block's layers begin: a trained network may be given such blocks
 
 
 def upsample(x, factor=2):

@@ -22,7 +22,7 @@ from gan_course import backend
 from gan_course.data.celeba import open_faces
 from gan_course.errors import CourseError, CourseWarning
 from gan_course.files import atomic_write, clear_partials
-from gan_course.models import dcgan
+from gan_course.layers import BLOCK
 from gan_course.systems import system
 from gan_course.training import checkpoints
 from gan_course.training.callbacks import Bar, Guard, Limit, Log, Sheets
@@ -160,7 +160,7 @@ def _begin_with(trainer, start):
         for one in networks:
             weights = one.weights
             if len(weights) > len(network.weights):
-                weights = [weight for weight in weights if not weight.path.split("/")[-2].startswith(dcgan.BLOCK)]
+                weights = [weight for weight in weights if not weight.path.split("/")[-2].startswith(BLOCK)]
             if len(weights) != len(network.weights):
                 raise CourseError(f"{name} has other layers than the run's network; give the same sizes.")
             for weight, found in zip(weights, network.weights, strict=True):

@@ -11,8 +11,7 @@ import keras
 from keras import layers
 
 from gan_course.errors import CourseError
-
-BLOCK = "block_"  # how the names of a residual block's layers begin
+from gan_course.layers import BLOCK
 
 
 def _check(resolution):
